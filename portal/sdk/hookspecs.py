@@ -1,0 +1,27 @@
+"""Every hook a plugin may implement. One function, one sentence, one heading in docs/hooks.md, one test.
+
+Hooks are called one by one at start, each plugin apart from the others; what one raises is shown beside its name and
+stops nothing else.
+"""
+
+import pluggy
+
+from portal.sdk.channel import ChannelAdapter
+from portal.sdk.provider import Provider
+
+PROJECT = "portal"
+API_VERSION = 1
+"""The version of this contract; `plugin.toml` names the one a plugin was written for."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def register_channels() -> list[type[ChannelAdapter]]:  # type: ignore[empty-body]
+    """Return the channel adapter classes of this plugin."""
+
+
+@hookspec
+def register_providers() -> list[type[Provider]]:  # type: ignore[empty-body]
+    """Return the provider classes of this plugin."""
