@@ -51,12 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Secret keys, base64, comma-separated: the first seals, all open. Empty: a generated file."),
     ] = ""
     plugins_dir: Annotated[str, Meta(description="Folder of plugins; empty: the one that is installed.")] = ""
-    plugins: Annotated[list[str], Meta(description="Names of the enabled plugins.")] = [
-        "email",
-        "sms",
-        "webhook",
-        "sandbox",
-    ]
+    plugins: Annotated[list[str], Meta(description="Names of the enabled plugins.")] = msgspec.field(default_factory=lambda: ["email", "sms", "webhook", "sandbox"])
     egress_allow: Annotated[
         list[str],
         Meta(description="Private hosts or CIDR ranges that providers may reach, besides public addresses."),
