@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -40,31 +40,28 @@ async def retire_keys(conn: AsyncConnection, keyring: Keyring) -> None:
 
 async def _leave(conn: AsyncConnection, keyring: Keyring, places: list[tuple[str, str]]) -> None:
     rows = [
-        {
-            "key_id": key_id,
-            "purpose": purpose,
-            "sealed": keyring.seal(KNOWN, table=TABLE, row=f"{key_id}/{purpose}", field=FIELD),
-        }
-        for key_id, purpose in places
+        {"key_id": key_id, "purpose": purpose, "sealed": _known(keyring, key_id, purpose)} for key_id, purpose in places
     ]
     await bulk.insert_ignore(conn, KeyCheck, rows)
 
 
-def _refuse_wrong(rows: Iterable[AnyRow], keyring: Keyring) -> None:
+def _known(keyring: Keyring, key_id: str, purpose: str) -> bytes:
+    return keyring.seal(KNOWN, table=TABLE, row=f"{key_id}/{purpose}", field=FIELD, key_id=key_id)
+
+
+def _refuse_wrong(rows: Sequence[AnyRow], keyring: Keyring) -> None:
+    for row in rows:
+        if row.key_id not in keyring.key_ids:
+            raise SettingsError(
+                f"PORTAL_SECRET_KEY: this database holds values made with key {row.key_id}, which is not given. "
+                "Restore that key (an embedded installation keeps it in secret.key of its data folder)."
+            )
     for row in rows:
         if row.purpose == "hash" and row.key_id != keyring.key_ids[-1]:
             raise SettingsError(
                 f"PORTAL_SECRET_KEY: stored hashes were made with key {row.key_id}; keep that key in the last place."
             )
-        if row.key_id not in keyring.key_ids:
-            raise SettingsError(
-                f"PORTAL_SECRET_KEY: this database holds values sealed with key {row.key_id}, which is not given. "
-                "Restore that key (an embedded installation keeps it in secret.key of its data folder)."
-            )
-        if row.purpose == "seal" and row.key_id == keyring.key_ids[0]:
-            try:
-                keyring.open(row.sealed, table=TABLE, row=f"{row.key_id}/{row.purpose}", field=FIELD)
-            except WrongKey as error:
-                raise SettingsError(
-                    "PORTAL_SECRET_KEY: it does not open what this database was sealed with."
-                ) from error
+        try:
+            keyring.open(row.sealed, table=TABLE, row=f"{row.key_id}/{row.purpose}", field=FIELD)
+        except WrongKey as error:
+            raise SettingsError("PORTAL_SECRET_KEY: it does not open what this database was sealed with.") from error

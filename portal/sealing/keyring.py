@@ -68,11 +68,11 @@ class Keyring:
             "python3 -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())'"
         )
 
-    def seal(self, plaintext: bytes, *, table: str, row: str, field: str) -> bytes:
-        """`plaintext`, encrypted and bound to this field of this row: it opens nowhere else."""
-        key_id, cipher = next(iter(self._ciphers.items()))
-        nonce = os.urandom(NONCE_BYTES)
-        return FORMAT + key_id + nonce + cipher.encrypt(nonce, plaintext, _place(table, row, field))
+    def seal(self, plaintext: bytes, *, table: str, row: str, field: str, key_id: str | None = None) -> bytes:
+        """`plaintext`, encrypted and bound to this field of this row: it opens nowhere else. The first key seals."""
+        name = bytes.fromhex(key_id or self.key_ids[0])
+        nonce, cipher = os.urandom(NONCE_BYTES), self._ciphers[name]
+        return FORMAT + name + nonce + cipher.encrypt(nonce, plaintext, _place(table, row, field))
 
     def open(self, sealed: bytes, *, table: str, row: str, field: str) -> bytes:
         """What was sealed for this field of this row; raises `WrongKey`."""
