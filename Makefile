@@ -30,7 +30,8 @@ peers: setup ## the Debian packages that tests use and that no wheel carries (as
 
 .PHONY: test
 test: peers ## all tests against real parts: databases, Redis, SMTP, a browser (ARGS=… goes to pytest)
-	@$(BIN)/python -m tests.run $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not alone and not long" $(ARGS)
+	$(BIN)/python -m pytest -m "alone and not long" $(ARGS) || [ $$? = 5 ] # 5: no test of this kind was asked for
 
 .PHONY: check
 check: setup ## format, lint, types, import rules and structural tests: what CI asks before the tests
