@@ -1,0 +1,301 @@
+"""Accepting: concurrent requests go into the database together, one chunk row per application, lane and due time.
+
+Requests that arrive while a flush is in progress wait for the next one. The waiting room is bounded in count and bytes.
+A request is answered only after its chunk is committed; ids are chosen before, so that a lost COMMIT can be looked up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from portal.db import Database, bulk, new_id
+from portal.db.engine import is_contention
+from portal.errors import Conflict, InvalidInput, PortalError, TooMany, Unavailable
+from portal.ledger.models import Chunk, Idempotency
+from portal.ledger.packing import join_members
+from portal.queues import Bell
+
+FLUSHES_AT_ONCE = 2
+LOOK_UP_TRIES = 5
+
+log = logging.getLogger(__name__)
+
+
+class Request:
+    """A validated notification on its way into a chunk.
+
+    `done` resolves to the id of the notification that answers the request: its own, or the one that an earlier
+    request with the same idempotency key made.
+    """
+
+    __slots__ = ("application_id", "done", "due", "fingerprint", "id", "key", "lane", "member")
+
+    def __init__(
+        self,
+        *,
+        id: UUID,
+        application_id: UUID,
+        lane: str,
+        member: bytes,
+        due: datetime | None = None,
+        key: str | None = None,
+        fingerprint: bytes = b"",
+    ) -> None:
+        self.id = id
+        self.application_id = application_id
+        self.lane = lane
+        self.member = member
+        self.due = due
+        self.key = key
+        self.fingerprint = fingerprint
+        self.done: asyncio.Future[UUID]
+
+
+class Acceptor:
+    """The waiting room of one process and its flushes."""
+
+    def __init__(
+        self,
+        db: Database,
+        bell: Bell,
+        *,
+        waiting: int,
+        waiting_bytes: int,
+        chunk_sizes: dict[str, int],
+    ) -> None:
+        self._db = db
+        self._bell = bell
+        self._most = waiting
+        self._most_bytes = waiting_bytes
+        self._chunk_sizes = chunk_sizes
+        self._queue: list[Request] = []
+        self._bytes = 0
+        self._flushes = 0
+        self._flushes_at_once = 1 if db.dialect == "sqlite" else FLUSHES_AT_ONCE
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.accepted = 0
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a flush."""
+        return len(self._queue)
+
+    def submit(self, request: Request) -> asyncio.Future[UUID]:
+        """Put the request into the next flush; raises `TooMany` when the waiting room is full."""
+        size = len(request.member)
+        if len(self._queue) >= self._most or self._bytes + size > self._most_bytes:
+            raise TooMany("Too many requests wait for the database.", retry_after=1.0, code="waiting_room_full")
+        request.done = asyncio.get_running_loop().create_future()
+        self._queue.append(request)
+        self._bytes += size
+        if self._flushes < self._flushes_at_once:
+            self._start_flush()
+        return request.done
+
+    async def accept_all(self, requests: Sequence[Request]) -> list[UUID | PortalError]:
+        """Accept many at once (the bulk door): each one's answering id or what is wrong with it."""
+        for request in requests:
+            request.done = asyncio.get_running_loop().create_future()
+        await self._flush(list(requests))
+        return [_outcome(request.done) for request in requests]
+
+    async def close(self) -> None:
+        """Wait until everything that was submitted is answered."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start_flush(self) -> None:
+        self._flushes += 1
+        task = asyncio.create_task(self._run(), name="flush")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self) -> None:
+        """Flush until nobody waits."""
+        try:
+            while self._queue:
+                requests, self._queue, self._bytes = self._queue, [], 0
+                await self._flush(requests)
+        finally:
+            self._flushes -= 1
+
+    async def _flush(self, requests: list[Request]) -> None:
+        try:
+            chunks = await self._store(requests)
+        except Exception as error:
+            await self._mend(requests, error)
+            return
+        self.accepted += sum(chunk["accepted"] for chunk in chunks)
+        for request in requests:
+            if not request.done.done():
+                request.done.set_result(request.id)
+        await self._bell.ring_many([(chunk["lane"], chunk["id"], chunk.get("not_before")) for chunk in chunks])
+
+    async def _store(self, requests: list[Request]) -> list[dict[str, Any]]:
+        """Commit the requests; those that lose an idempotency key are answered here and not stored."""
+        if any(request.key is not None for request in requests):
+            return await self._db.transact(self._store_with_keys, requests)
+        chunks = self._chunks(requests)
+        try:
+            await self._insert(chunks)
+        except Unavailable:
+            if not await self._committed(chunks):
+                raise
+        return chunks
+
+    async def _insert(self, chunks: list[dict[str, Any]]) -> None:
+        if len(chunks) == 1 and self._db.dialect != "sqlite":
+            # One statement is its own transaction: no BEGIN and COMMIT on the wire.
+            async with self._db.read() as conn:
+                await conn.execute(insert(Chunk), chunks[0])
+            return
+        await self._db.transact(_insert_chunks, chunks)
+
+    async def _store_with_keys(self, conn: AsyncConnection, requests: list[Request]) -> list[dict[str, Any]]:
+        winners, losers = await _contest(conn, requests)
+        chunks = self._chunks(winners)
+        await _insert_chunks(conn, chunks)
+        for request, error, answer in losers:
+            if request.done.done():
+                continue
+            if error is not None:
+                request.done.set_exception(error)
+            else:
+                request.done.set_result(answer)
+        return chunks
+
+    def _chunks(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
+        """One chunk row per application, lane and due time, cut to the lane's size."""
+        groups: dict[tuple[UUID, str, datetime | None], list[Request]] = defaultdict(list)
+        for request in requests:
+            groups[request.application_id, request.lane, request.due].append(request)
+        rows = []
+        for (application_id, lane, due), members in groups.items():
+            size = self._chunk_sizes[lane]
+            for start in range(0, len(members), size):
+                rows.append(_chunk_row(application_id, lane, due, members[start : start + size]))
+        return rows
+
+    async def _committed(self, chunks: list[dict[str, Any]]) -> bool:
+        """Whether a flush whose answer was lost took place: its ids were chosen before it."""
+        for attempt in range(LOOK_UP_TRIES):
+            try:
+                async with self._db.read() as conn:
+                    ids = [chunk["id"] for chunk in chunks]
+                    found = (await conn.execute(select(Chunk.id).where(Chunk.id.in_(ids)))).all()
+                return len(found) == len(ids)
+            except Unavailable:
+                await asyncio.sleep(0.1 * 2**attempt)
+        return False
+
+    async def _mend(self, requests: list[Request], error: Exception) -> None:
+        """A flush that failed on data is tried in halves, so that only the guilty request gets the error."""
+        open_requests = [request for request in requests if not request.done.done()]
+        if len(open_requests) > 1 and not isinstance(error, Unavailable):
+            middle = len(open_requests) // 2
+            await self._flush(open_requests[:middle])
+            await self._flush(open_requests[middle:])
+            return
+        for request in open_requests:
+            request.done.set_exception(_answer_for(error))
+
+
+def _answer_for(error: Exception) -> PortalError:
+    if isinstance(error, PortalError):
+        return error
+    if isinstance(error, DBAPIError) and is_contention(error):
+        return Conflict("A request with this Idempotency-Key is still in progress.", code="idempotency_in_progress")
+    log.error("a notification could not be stored: %s", type(error).__name__)
+    if isinstance(error, DBAPIError):
+        return InvalidInput({"body": "the database refused this content"}, code="not_storable")
+    return Unavailable("The notification could not be stored now; try again shortly.")
+
+
+def _outcome(done: asyncio.Future[UUID]) -> UUID | PortalError:
+    error = done.exception()
+    if error is None:
+        return done.result()
+    if isinstance(error, PortalError):
+        return error
+    raise error
+
+
+def _chunk_row(application_id: UUID, lane: str, due: datetime | None, members: Sequence[Request]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": new_id(),
+        "kind": "plan",
+        "lane": lane,
+        "application_id": application_id,
+        "members": join_members([request.member for request in members]),
+        "first_id": min(request.id for request in members),
+        "last_id": max(request.id for request in members),
+        "size": len(members),
+        "accepted": len(members),
+    }
+    if due is not None:
+        row["not_before"] = due
+    return row
+
+
+async def _insert_chunks(conn: AsyncConnection, chunks: Sequence[dict[str, Any]]) -> None:
+    for row in chunks:
+        await conn.execute(insert(Chunk), row)
+
+
+async def _contest(
+    conn: AsyncConnection, requests: Sequence[Request]
+) -> tuple[list[Request], list[tuple[Request, PortalError | None, UUID | None]]]:
+    """Let the primary key decide who was first with each idempotency key.
+
+    Returns those to be stored, and the others with their error or the id that answers them.
+    """
+    # Locked in one order by everybody, two flushes that share keys cannot deadlock.
+    keyed = sorted((r for r in requests if r.key is not None), key=lambda r: (r.application_id.bytes, r.key or ""))
+    if conn.dialect.name == "postgresql":
+        await conn.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
+    rows = {(r.application_id, r.key): _key_row(r) for r in reversed(keyed)}
+    await bulk.insert_ignore(conn, Idempotency, list(reversed(rows.values())))
+    columns = (Idempotency.application_id, Idempotency.key, Idempotency.fingerprint, Idempotency.notification_id)
+    found = await conn.execute(
+        select(*columns).where(
+            Idempotency.application_id.in_({r.application_id for r in keyed}), Idempotency.key.in_({r.key for r in keyed})
+        )
+    )
+    holders = {(row.application_id, row.key): row for row in found}
+    winners = [request for request in requests if request.key is None]
+    losers: list[tuple[Request, PortalError | None, UUID | None]] = []
+    for request in keyed:
+        holder = holders[request.application_id, request.key]
+        if holder.notification_id == request.id:
+            winners.append(request)
+        elif bytes(holder.fingerprint) == request.fingerprint:
+            losers.append((request, None, holder.notification_id))
+        else:
+            losers.append((request, _other_body(), None))
+    return winners, losers
+
+
+def _other_body() -> PortalError:
+    return InvalidInput(
+        {"Idempotency-Key": "this key was used with another body; use a new key for another request"},
+        code="idempotency_key_reused",
+    )
+
+
+def _key_row(request: Request) -> dict[str, Any]:
+    return {
+        "application_id": request.application_id,
+        "key": request.key,
+        "fingerprint": request.fingerprint,
+        "notification_id": request.id,
+    }
