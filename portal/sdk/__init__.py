@@ -6,6 +6,7 @@ Depends on msgspec, httpx2 and pluggy only. `portal.sdk.testing` (which needs py
 from portal.sdk.channel import ChannelAdapter, Measure, Part, PartKind
 from portal.sdk.context import Context, Log
 from portal.sdk.failures import MAX_RETRY_AFTER, SendFailed, parse_retry_after, receipt_or_failure
+from portal.sdk.headers import header_problem
 from portal.sdk.hookspecs import API_VERSION, PROJECT, hookimpl, hookspec
 from portal.sdk.message import Attachment, Lane, Message, Receipt
 from portal.sdk.provider import EVERY_CHANNEL, Capabilities, Cost, Provider, implements
@@ -36,6 +37,7 @@ __all__ = [
     "Receipt",
     "SendFailed",
     "TrackerEvent",
+    "header_problem",
     "hookimpl",
     "hookspec",
     "implements",

@@ -15,7 +15,7 @@ TRANSIENT_4XX = frozenset({408, 425, 429})
 GONE = 410
 
 
-class SendFailed(Exception):  # noqa: N818 - the name reads as a fact where it is raised
+class SendFailed(Exception):
     """The message was not (or may not have been) accepted by the vendor.
 
     `reason` is one sentence for the person who reads the attempt; no secrets, no content.

@@ -35,5 +35,5 @@ class CallbackRequest(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-class CallbackRefused(Exception):  # noqa: N818 - the name reads as a fact where it is raised
+class CallbackRefused(Exception):
     """The callback is not from the vendor, or not for this account. Answered with 403; stored nowhere."""
