@@ -47,7 +47,8 @@ def test_the_ledger_is_ready_to_be_partitioned(table: Table) -> None:
         first = next(iter(table.primary_key.columns))
         unique = [index.columns for index in table.indexes if index.unique]
         unique += [each.columns for each in table.constraints if isinstance(each, UniqueConstraint)]
-        assert [list(columns)[0] for columns in unique if list(columns)[0] is not first] == []
+        leading = [next(iter(columns)) for columns in unique]
+        assert [column for column in leading if column is not first] == []
 
 
 def test_every_feature_that_declares_tables_is_known_to_the_migrations() -> None:
