@@ -1,0 +1,97 @@
+"""What happens inside Redis, each in one atomic step and one round trip.
+
+Due times are compared with Redis' clock, so the clocks of producers and workers do not matter.
+"""
+
+from __future__ import annotations
+
+from portal.queues.lanes import JOB, LOCK, TRIES
+
+_NOW = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+"""
+
+# ARGV: channel, life of a hint in ms, then for each hint: queue, chunk id, spare id, due time in ms (0: now), payload.
+# A hint whose id is the chunk's own and that is due and not yet started says everything another could say: it is not
+# added again, so a backlog that is rung every 15 s does not grow. Any other ring gets an id of its own.
+RING = f"""{_NOW}
+local wake = {{}}
+for i = 3, #ARGV, 5 do
+  local queue, id, due = ARGV[i], ARGV[i + 1], math.max(now, tonumber(ARGV[i + 3]))
+  local waits = redis.call('ZSCORE', queue, id)
+  local runs = redis.call('EXISTS', '{LOCK}' .. id) == 1
+  local said = due <= now and waits and tonumber(waits) <= now and not runs and redis.call('EXISTS', '{JOB}' .. id) == 1
+  if not said then
+    if waits or runs then id = ARGV[i + 2] end
+    redis.call('SET', '{JOB}' .. id, ARGV[i + 4], 'PX', due - now + tonumber(ARGV[2]))
+    redis.call('ZADD', queue, due, id)
+  end
+  if due <= now then wake[queue] = true end
+end
+for queue in pairs(wake) do redis.call('PUBLISH', ARGV[1], queue) end
+return 1
+"""
+
+# KEYS: the lanes' queues, high first. ARGV: hints wanted, how many of them may be of lower lanes, owner, lease in ms,
+# starvation bound in ms (0: none). Reads the lanes in order, locks what it takes, and answers the ms until the next
+# hint is due (-1: none waits), how many picks the starvation bound made, then triples of lane number, id, due time.
+# Because it is one step, no high hint can arrive between looking at high and taking lower work.
+PICK = f"""{_NOW}
+local want, lower, owner, lease, bound = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
+local answer = {{-1, 0}}
+local function take(lane, most, before)
+  local queue, from, got = KEYS[lane], 0, 0
+  while got < most do
+    local ids = redis.call('ZRANGEBYSCORE', queue, '-inf', before, 'WITHSCORES', 'LIMIT', from, 50)
+    if #ids == 0 then break end
+    for i = 1, #ids, 2 do
+      local id = ids[i]
+      from = from + 1
+      if got < most and redis.call('SET', '{LOCK}' .. id, owner, 'NX', 'PX', lease) then
+        if redis.call('EXISTS', '{JOB}' .. id) == 1 then
+          got = got + 1
+          answer[#answer + 1] = lane
+          answer[#answer + 1] = id
+          answer[#answer + 1] = ids[i + 1]
+        else
+          redis.call('ZREM', queue, id)
+          redis.call('DEL', '{LOCK}' .. id, '{TRIES}' .. id)
+          from = from - 1
+        end
+      end
+    end
+  end
+  want = want - got
+  if lane > 1 then lower = lower - got end
+  return got
+end
+if bound > 0 then
+  for lane = #KEYS, 2, -1 do
+    if answer[2] == 0 and math.min(want, lower) > 0 then answer[2] = take(lane, 1, now - bound) end
+  end
+end
+for lane = 1, #KEYS do
+  local most = want
+  if lane > 1 then most = math.min(want, lower) end
+  if most > 0 then take(lane, most, now) end
+end
+for lane = 1, #KEYS do
+  local later = redis.call('ZRANGEBYSCORE', KEYS[lane], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  if #later > 0 and (answer[1] < 0 or tonumber(later[2]) - now < answer[1]) then
+    answer[1] = tonumber(later[2]) - now
+  end
+end
+return answer
+"""
+
+# KEYS: ids of running hints. ARGV: owner, lease in ms. Renews the locks that are still the owner's.
+RENEW = f"""
+local kept = 0
+for _, id in ipairs(KEYS) do
+  if redis.call('GET', '{LOCK}' .. id) == ARGV[1] then
+    kept = kept + redis.call('PEXPIRE', '{LOCK}' .. id, ARGV[2])
+  end
+end
+return kept
+"""

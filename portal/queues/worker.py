@@ -1,0 +1,352 @@
+"""The worker: takes hints high first, keeps slots for high, and goes on by the database when Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from datetime import UTC
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from arq.connections import ArqRedis
+from arq.worker import Worker, func
+from msgspec import Struct
+from redis.exceptions import RedisError
+
+from portal.kv import Kv
+from portal.kv.presence import Presence
+from portal.queues.lanes import (
+    FUNCTION,
+    JOB,
+    LANE_OF,
+    LANES,
+    QUEUES,
+    TRIES,
+    bell_channel,
+    chunk_of,
+    deserialize,
+    serialize,
+)
+from portal.queues.scripts import PICK, RENEW
+from portal.runtime.logs import summary
+
+log = logging.getLogger("portal.queues")
+
+Handle = Callable[[str, UUID], Awaitable[None]]
+Poll = Callable[[], Awaitable[list[tuple[str, UUID]]]]
+
+LOCK_SECONDS = 3.0
+RENEW_SECONDS = 0.75
+IDLE_SECONDS = 0.5
+DATABASE_POLL_SECONDS = 0.25
+# Small, so that two idle workers share what is rung at once.
+PICKS_PER_CALL = 4
+JOB_SECONDS = 900.0
+CANCEL_SECONDS = 2.0
+DATABASE_GAP_SECONDS = 0.02
+BACKOFF_LAST = 2.0
+HINTS_DROPPED_PER_CHECK = 500
+
+_DIRECT = "db:"
+_queue: ContextVar[str] = ContextVar("portal_lane_queue")
+
+
+class Slots(Struct, frozen=True):
+    """How busy a worker is: slots in all, free ones, those only high may use, and chunks running per lane."""
+
+    total: int
+    free: int
+    reserve: int
+    running: dict[str, int]
+
+    @property
+    def free_for_lower(self) -> int:
+        """Slots that medium and low may still take."""
+        return max(0, self.free - self.reserve)
+
+
+class LaneWorker(Worker):
+    """arq's worker over three queues instead of one.
+
+    `queue_name` reads a ContextVar, so every job's task cleans the queue it came from. `handle(lane, chunk_id)` does the
+    work; an error of it is logged by type and place, and the hint is done with: the database knows what remains.
+    `poll()` answers due chunks, high first, from the database; it is asked while Redis is of no use.
+    """
+
+    def __init__(
+        self,
+        kv: Kv,
+        handle: Handle,
+        poll: Poll,
+        *,
+        slots: int = 10,
+        reserve: int = 2,
+        starvation_seconds: float | None = None,
+        lock_seconds: float = LOCK_SECONDS,
+    ) -> None:
+        """`starvation_seconds`: a lower hint that waited so long is taken before high, one per pick; None: never."""
+        self.kv, self._handle, self._poll = kv, handle, poll
+        self.reserve = min(reserve, slots - 1)
+        super().__init__(
+            [func(self._chunk, name=FUNCTION, timeout=JOB_SECONDS)],
+            queue_name=QUEUES["high"],
+            redis_pool=ArqRedis(kv.client.connection_pool, job_serializer=serialize, job_deserializer=deserialize),
+            handle_signals=False,
+            job_completion_wait=1,
+            max_jobs=slots,
+            keep_result=0,
+            max_tries=2**31,
+            retry_jobs=True,
+            job_serializer=serialize,
+            job_deserializer=deserialize,
+            timezone=UTC,
+            log_results=False,
+        )
+        self.in_progress_timeout_s = lock_seconds
+        self.starvation_picks = 0
+        self.presence = Presence(kv, "worker")
+        self._bound_ms = int((starvation_seconds or 0) * 1000)
+        self._pick: Any = kv.client.register_script(PICK)
+        self._renew: Any = kv.client.register_script(RENEW)
+        self._channel = bell_channel(kv.client.connection_pool.connection_kwargs.get("db") or 0)
+        self._running: Counter[str] = Counter()
+        self._chunks: set[UUID] = set()
+        self._wake, self._changed = asyncio.Event(), asyncio.Event()
+        self._rest = IDLE_SECONDS
+        self._failures = 0
+        # arq logs a line per job at INFO, with arguments; ours are ids, but it is still a line per job.
+        logging.getLogger("arq.worker").setLevel(logging.WARNING)
+        kv.watch(self._redis_changed)
+
+    @property
+    def queue_name(self) -> str:
+        """The queue of the running task; every method of arq that a job's task calls then cleans the right one."""
+        return _queue.get(QUEUES["high"])
+
+    @queue_name.setter
+    def queue_name(self, name: str) -> None:
+        """arq sets it once; ours is the same for every worker."""
+
+    @property
+    def slots(self) -> Slots:
+        """The slots as they are now."""
+        return Slots(self.max_jobs, self.max_jobs - self.job_counter, self.reserve, dict(self._running))
+
+    async def run_until(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
+        """Work until `stop` is set, then take nothing more, give what runs `drain_seconds`, and cancel the rest."""
+        main = self.main_task = asyncio.create_task(self.main(), name="lanes")
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({main, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if main.done():
+                main.result()
+            await self._drain(drain_seconds)
+        finally:
+            for task in (stopped, main):
+                task.cancel()
+            await asyncio.gather(stopped, main, return_exceptions=True)
+            await self._say_goodbye()
+
+    async def main(self) -> None:
+        """Pick, rest, and pick again; locks are renewed and the bell is heard beside it."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen(), name="lanes-bell")
+            group.create_task(self._keep_beating(), name="lanes-heart-beat")
+            while True:
+                await self._poll_iteration()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._rest)
+
+    # -- picking ------------------------------------------------------------------------------------------------------
+
+    async def _poll_iteration(self) -> None:
+        """Fill the free slots, from Redis or, while it is of no use, from the database. Errors only make it wait."""
+        self._wake.clear()
+        self._rest = IDLE_SECONDS
+        if not self.allow_pick_jobs:
+            return
+        try:
+            await (self._pick_hints() if self.kv.up else self._pick_due())
+            self._failures = 0
+        except (RedisError, OSError, TimeoutError) as error:
+            if self.kv.note(error) == "error" and not self._failures:
+                log.error("lanes: Redis refuses a command: %s", type(error).__name__)
+            await self._back_off()
+
+    async def _pick_hints(self) -> None:
+        while (slots := self.slots).free > 0 and self.allow_pick_jobs:
+            want = min(slots.free, PICKS_PER_CALL)
+            next_due, starved, *picks = await self._pick(
+                keys=list(QUEUES.values()),
+                args=[want, min(want, slots.free_for_lower), self.kv.process, self._lock_ms, self._bound_ms],
+            )
+            self.starvation_picks += starved
+            for lane, job_id, score in zip(picks[::3], picks[1::3], picks[2::3], strict=True):
+                self._start(LANES[lane - 1], job_id.decode(), int(float(score)))
+            if len(picks) < 3 * want:
+                if next_due >= 0:
+                    self._rest = min(self._rest, next_due / 1000)
+                return
+
+    @property
+    def _lock_ms(self) -> int:
+        return int(self.in_progress_timeout_s * 1000)
+
+    def _start(self, lane: str, job_id: str, score: int) -> None:
+        token = _queue.set(QUEUES[lane])
+        try:
+            self._track(lane, job_id, asyncio.create_task(self.run_job(job_id, score)))
+        finally:
+            _queue.reset(token)
+
+    def _track(self, lane: str, job_id: str, task: asyncio.Task[None]) -> None:
+        self.tasks[job_id] = task
+        self.job_counter += 1
+        self._running[lane] += 1
+        task.add_done_callback(partial(self._finished, lane, job_id))
+
+    def _finished(self, lane: str, job_id: str, task: asyncio.Task[None]) -> None:
+        """A slot is free again; an error here is Redis' own, the handler's were logged where they arose."""
+        self.tasks.pop(job_id, None)
+        self.job_counter -= 1
+        self._running[lane] -= 1
+        self._wake.set()
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, (RedisError, OSError, TimeoutError)):
+            self.kv.note(error)
+        elif error is not None:
+            log.error("lanes: job %s ended with %s", job_id, summary(error))
+
+    # -- the database instead of Redis --------------------------------------------------------------------------------
+
+    async def _pick_due(self) -> None:
+        """Start what the database says is due, high first, on the same slots with the same reserve."""
+        self._rest = DATABASE_POLL_SECONDS
+        if self.kv.trouble == "memory":
+            await self._drop_hints()
+        if self.slots.free == 0:
+            return
+        try:
+            due = await self._poll()
+        except Exception as error:  # whatever the database's driver raises: the next poll tries again
+            if not self._failures:
+                log.error("lanes: the database cannot be polled: %s", summary(error))
+            await self._back_off()
+            return
+        for lane, chunk_id in due:
+            slots = self.slots
+            if chunk_id not in self._chunks and (slots.free if lane == "high" else slots.free_for_lower):
+                self._chunks.add(chunk_id)
+                self._track(lane, _DIRECT + chunk_id.hex, asyncio.create_task(self._direct(lane, chunk_id)))
+        # A finished chunk wakes us before the 250 ms are over; this keeps many short ones from becoming a busy loop.
+        await asyncio.sleep(DATABASE_GAP_SECONDS)
+
+    async def _direct(self, lane: str, chunk_id: UUID) -> None:
+        try:
+            await self._guarded(lane, chunk_id)
+        finally:
+            self._chunks.discard(chunk_id)
+
+    async def _drop_hints(self) -> None:
+        """Memory is full: hints are the one thing of ours in Redis that can go at once, low first."""
+        for lane in reversed(LANES):
+            ids = [member.decode() for member in await self.pool.zrange(QUEUES[lane], 0, HINTS_DROPPED_PER_CHECK - 1)]
+            if ids:
+                await self.pool.delete(*(key + job_id for job_id in ids for key in (JOB, TRIES)))
+                await self.pool.zrem(QUEUES[lane], *ids)
+                log.warning("lanes: Redis is out of memory, dropped %d hints of lane %s", len(ids), lane)
+                return
+
+    async def _back_off(self) -> None:
+        self._failures += 1
+        most = min(BACKOFF_LAST, 0.05 * 2 ** min(self._failures, 8))
+        await asyncio.sleep(random.uniform(most / 2, most))
+
+    # -- the work -----------------------------------------------------------------------------------------------------
+
+    async def _chunk(self, ctx: dict[str, Any], argument: object = None) -> None:
+        """The one arq function."""
+        lane, chunk_id = LANE_OF[self.queue_name], chunk_of(argument)
+        if chunk_id is None:
+            log.error("lanes: job %s of lane %s carries no chunk id; dropped", ctx.get("job_id"), lane)
+            return
+        await self._guarded(lane, chunk_id)
+
+    async def _guarded(self, lane: str, chunk_id: UUID) -> None:
+        try:
+            await self._handle(lane, chunk_id)
+        except (Exception, SystemExit) as error:
+            log.error("chunk %s of lane %s failed: %s", chunk_id, lane, summary(error))
+
+    # -- beside the work ----------------------------------------------------------------------------------------------
+
+    async def heart_beat(self) -> None:
+        """Renew the locks of the running hints and tell the others that this worker lives."""
+        ids = [job_id for job_id in self.tasks if not job_id.startswith(_DIRECT)]
+        if ids:
+            await self._renew(keys=ids, args=[self.kv.process, self._lock_ms])
+        await self.presence.announce()
+
+    async def _keep_beating(self) -> None:
+        while True:
+            if self.kv.up:
+                try:
+                    await self.heart_beat()
+                except (RedisError, OSError, TimeoutError) as error:
+                    self.kv.note(error)
+            await asyncio.sleep(RENEW_SECONDS)
+
+    async def _listen(self) -> None:
+        """Hear the bell; a ring for a lane that has no free slot here is for others."""
+        while True:
+            self._changed.clear()
+            if not self.kv.up:
+                await self._changed.wait()
+                continue
+            try:
+                async with self.kv.client.pubsub(ignore_subscribe_messages=True) as ears:
+                    await ears.subscribe(self._channel)
+                    self._wake.set()
+                    while self.kv.up:
+                        message = await ears.get_message(timeout=5.0)
+                        if message is not None and self._can_take(message["data"].decode()):
+                            self._wake.set()
+            except (RedisError, OSError, TimeoutError) as error:
+                self.kv.note(error)
+                await asyncio.sleep(random.uniform(0.05, 0.2))
+
+    def _can_take(self, queue: str) -> bool:
+        slots = self.slots
+        return (slots.free if queue == QUEUES["high"] else slots.free_for_lower) > 0
+
+    def _redis_changed(self) -> None:
+        self._changed.set()
+        self._wake.set()
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    async def _drain(self, seconds: float) -> None:
+        self.allow_pick_jobs = False
+        if self.tasks:
+            await asyncio.wait(list(self.tasks.values()), timeout=seconds)
+        rest = list(self.tasks.values())
+        for task in rest:
+            task.cancel()
+        if rest:
+            log.warning("lanes: %d chunks were still running after %.1f s and go back", len(rest), seconds)
+            await asyncio.wait(rest, timeout=CANCEL_SECONDS)
+
+    async def _say_goodbye(self) -> None:
+        """Others need not wait for our name to expire, nor for the next poll to see what we gave back."""
+        if not self.kv.up:
+            return
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            await self.presence.leave()
+            await self.kv.client.publish(self._channel, QUEUES["high"])
+            await self.kv.client.publish(self._channel, QUEUES["low"])
