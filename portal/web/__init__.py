@@ -1,0 +1,1 @@
+"""What all pages and API handlers share: sessions, CSRF, guards, errors, forms, assets, paging and `page()`."""
