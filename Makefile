@@ -38,7 +38,7 @@ check: setup ## format, lint, types, import rules and structural tests: what CI 
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache --verbose 2>/dev/null | tail -n 30; exit $${PIPESTATUS[0]}
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/contract
 
 .PHONY: fix
