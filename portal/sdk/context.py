@@ -43,8 +43,8 @@ class Context(Protocol):
     async def token(self, key: str, fetch: Callable[[], Awaitable[str]], ttl: float) -> str:
         """A value shared by all processes for `ttl` seconds. Of many callers one runs `fetch`."""
 
-    async def forget_token(self, key: str) -> None:
-        """Drop a shared value that the vendor no longer takes; the next `token` call fetches anew."""
+    async def forget_token(self, key: str, value: str) -> None:
+        """Drop a shared value that the vendor no longer takes, unless another has replaced it already."""
 
     def now(self) -> datetime:
         """The time, aware UTC."""
