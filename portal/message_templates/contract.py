@@ -277,9 +277,10 @@ def _explain_list(value: Any, variable: Variable, path: str, found: dict[str, st
 class Need:
     """What the templates showed about one name so far."""
 
-    __slots__ = ("demanded", "fields", "item", "kind")
+    __slots__ = ("demanded", "example", "fields", "item", "kind")
 
     def __init__(self) -> None:
+        self.example: Any = None
         self.kind = "any"
         self.demanded = False
         self.fields: dict[str, Need] = {}
@@ -304,6 +305,7 @@ class Need:
             name=name,
             type=self.kind,  # type: ignore[arg-type]  # only words of VariableType are suggested
             required=self.demanded,
+            example=self.example if self.kind == "any" else None,
             fields=[need.as_variable(key) for key, need in self.fields.items()],
             items=self.item.as_variable("") if self.item is not None else None,
         )
@@ -467,6 +469,9 @@ class _Reading:
             self.list_filter(node, found)
         elif node.name in ("items", "dictsort"):
             found.suggest("object")
+        elif node.name in ("date", "time", "datetime"):
+            # Dates and instants both fit: the type stays open, the example is one that works.
+            found.example = _EXAMPLES["datetime"]
 
     def list_filter(self, node: nodes.Filter, found: Need) -> None:
         item = found.items()
