@@ -78,5 +78,5 @@ class KeyCheck(Base):
 
     key_id: Mapped[str] = mapped_column(String(16), primary_key=True)
     purpose: Mapped[str] = mapped_column(String(16), primary_key=True)
-    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary(256))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=db_now())

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import asyncio
 from typing import Any
 
-import pytest
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
-from portal.db import Base, Database
+import portal.models
+from portal.db import Base, Database, migrate
 
-pytest.importorskip("portal.models", reason="portal.models is not written yet")
-migrate = pytest.importorskip("portal.db.migrate", reason="portal.db.migrate is not written yet")
-
-ROOT = Path(__file__).parents[2]
-
-
-def _scripts() -> ScriptDirectory:
-    config = Config(ROOT / "alembic.ini")
-    config.set_main_option("script_location", str(ROOT / "migrations"))
-    return ScriptDirectory.from_config(config)
+assert portal.models.metadata is Base.metadata  # its import declared every table
 
 
 def test_there_is_one_head() -> None:
-    assert len(_scripts().get_heads()) == 1, "who lands second moves its migration onto the other"
+    heads = ScriptDirectory.from_config(migrate.configuration()).get_heads()
+    assert len(heads) == 1, "who lands second moves its migration onto the other"
 
 
 def _differences(connection: Connection) -> list[Any]:
@@ -43,5 +34,24 @@ async def test_from_empty_to_the_head_equals_the_models(empty_database_url: str)
             assert await conn.run_sync(_differences) == []
             names = await conn.run_sync(lambda sync: inspect(sync).get_table_names())
             assert set(names) == {*Base.metadata.tables, "alembic_version"}
+    finally:
+        await db.close()
+
+
+async def test_two_processes_may_migrate_at_once(empty_database_url: str) -> None:
+    await asyncio.gather(migrate.upgrade(empty_database_url), migrate.upgrade(empty_database_url))
+    db = Database(empty_database_url)
+    try:
+        assert await migrate.current(db) == migrate.head()
+    finally:
+        await db.close()
+
+
+async def test_a_database_at_the_head_is_left_as_it_is(empty_database_url: str) -> None:
+    await migrate.upgrade(empty_database_url)
+    await migrate.upgrade(empty_database_url)
+    db = Database(empty_database_url)
+    try:
+        assert await migrate.current(db) == migrate.head()
     finally:
         await db.close()

@@ -1,0 +1,92 @@
+"""Bring a database to the newest migration, by one process at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from portal.db.engine import Database
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+# Any number that nobody else uses as an advisory lock: the letters "portal".
+LOCK = 0x706F7274616C
+WAIT_SECONDS = 300
+
+log = logging.getLogger(__name__)
+
+
+def configuration() -> Config:
+    """Alembic's configuration, wherever the command was started."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(hour).2d%%(minute).2d_%%(slug)s")
+    config.set_main_option("timezone", "UTC")
+    return config
+
+
+def head() -> str | None:
+    """The newest migration that this code knows; None when there is none. Raises when there are two heads."""
+    return ScriptDirectory.from_config(configuration()).get_current_head()
+
+
+async def current(db: Database) -> str | None:
+    """The migration that the database is at; None for an empty one."""
+    async with db.read() as conn:
+        return await conn.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+
+
+async def upgrade(url: str) -> None:
+    """Migrate to the newest version. Commits; two processes at once do it one after the other."""
+    db = Database(url, pool=2)
+    try:
+        # A lock of the session, on a connection of its own: MariaDB commits at every change of a table.
+        async with _alone(db), db.write() as conn:
+            await conn.run_sync(_upgrade)
+    finally:
+        await db.close()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = configuration()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+@asynccontextmanager
+async def _alone(db: Database) -> AsyncIterator[None]:
+    if db.dialect == "sqlite":
+        yield  # the file's own write lock is taken by the transaction
+        return
+    async with db.read() as conn:
+        await _lock(conn, db.dialect)
+        try:
+            yield
+        finally:
+            unlock = {"postgresql": "SELECT pg_advisory_unlock(:lock)", "mariadb": "SELECT RELEASE_LOCK(:lock)"}
+            await conn.execute(text(unlock[db.dialect]), {"lock": _lock_name(db.dialect)})
+
+
+async def _lock(conn: AsyncConnection, dialect: str) -> None:
+    if dialect == "postgresql":
+        await conn.execute(text(f"SET statement_timeout = '{WAIT_SECONDS}s'"))
+        await conn.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+        return
+    taken = await conn.scalar(
+        text("SELECT GET_LOCK(:lock, :wait)"), {"lock": _lock_name(dialect), "wait": WAIT_SECONDS}
+    )
+    if taken != 1:
+        raise TimeoutError(f"another process has been migrating for more than {WAIT_SECONDS} seconds")
+
+
+def _lock_name(dialect: str) -> int | str:
+    # MariaDB's named locks are of the whole server: the name holds what no other program would choose.
+    return LOCK if dialect == "postgresql" else "push-portal-migrate"
