@@ -78,6 +78,16 @@ class Database:
                 raise
             await conn.commit()
 
+    @asynccontextmanager
+    async def single(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which each statement is its own transaction: no BEGIN and COMMIT on the wire."""
+        if self._writer is None:
+            async with self.read() as conn:
+                yield conn
+        else:
+            async with self.write() as conn:
+                yield conn
+
     async def transact(
         self, verb: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:

@@ -175,7 +175,7 @@ class Attempt(Base):
     account_id: Mapped[UUID] = mapped_column(Id)
     opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # sent, transient, throttled, permanent, ambiguous, deferred; NULL while open.
+    # sent, transient, throttled, permanent, ambiguous, expired; NULL while open.
     result: Mapped[str | None] = mapped_column(String(10))
     code: Mapped[str | None] = mapped_column(String(60))
     detail: Mapped[str | None] = mapped_column(String(500))
@@ -216,6 +216,32 @@ class SandboxMessage(Base):
         Index("ix_sandbox_message_notification_id", "notification_id"),
         Index("ix_sandbox_message_reference", "reference", "id", **_partial(text("reference IS NOT NULL"))),
     )
+
+
+class Batch(Base):
+    """Many notifications that are approved together. Its gate is read at each claim of one of its chunks."""
+
+    __tablename__ = "batch"
+
+    id: Mapped[UUID] = mapped_column(Id, primary_key=True, default=new_id)
+    application_id: Mapped[UUID] = mapped_column(Id)
+    name: Mapped[str] = mapped_column(String(200))
+    # running, paused, cancelled
+    gate: Mapped[str] = mapped_column(String(10), default="paused")
+    revision: Mapped[int] = mapped_column(Integer, default=1)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=db_now())
+
+
+class BulkWindow(Base):
+    """How many items of a template and category an application sent in an hour, through all doors."""
+
+    __tablename__ = "bulk_window"
+
+    application_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
+    template_key: Mapped[str] = mapped_column(String(100), primary_key=True)
+    category: Mapped[str] = mapped_column(String(60), primary_key=True)
+    hour: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    n: Mapped[int] = mapped_column(BigInteger)
 
 
 class Stop(Base):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from portal.db.engine import is_contention
 from portal.errors import Conflict, InvalidInput, PortalError, TooMany, Unavailable
 from portal.ledger.models import Chunk, Idempotency
 from portal.ledger.packing import join_members
-from portal.queues import Bell
+from portal.queues import Bell, Hint
 
 FLUSHES_AT_ONCE = 2
 LOOK_UP_TRIES = 5
@@ -82,7 +82,7 @@ class Acceptor:
         self._bytes = 0
         self._flushes = 0
         self._flushes_at_once = 1 if db.dialect == "sqlite" else FLUSHES_AT_ONCE
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.accepted = 0
 
     @property
@@ -116,7 +116,10 @@ class Acceptor:
 
     def _start_flush(self) -> None:
         self._flushes += 1
-        task = asyncio.create_task(self._run(), name="flush")
+        self._spawn(self._run())
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -139,7 +142,8 @@ class Acceptor:
         for request in requests:
             if not request.done.done():
                 request.done.set_result(request.id)
-        await self._bell.ring_many([(chunk["lane"], chunk["id"], chunk.get("not_before")) for chunk in chunks])
+        # Nobody waits for the bell: a lost ring is found by the sweeper.
+        self._spawn(self._bell.ring_many([Hint(row["lane"], row["id"], row.get("not_before")) for row in chunks]))
 
     async def _store(self, requests: list[Request]) -> list[dict[str, Any]]:
         """Commit the requests; those that lose an idempotency key are answered here and not stored."""
@@ -154,9 +158,8 @@ class Acceptor:
         return chunks
 
     async def _insert(self, chunks: list[dict[str, Any]]) -> None:
-        if len(chunks) == 1 and self._db.dialect != "sqlite":
-            # One statement is its own transaction: no BEGIN and COMMIT on the wire.
-            async with self._db.read() as conn:
+        if len(chunks) == 1:
+            async with self._db.single() as conn:
                 await conn.execute(insert(Chunk), chunks[0])
             return
         await self._db.transact(_insert_chunks, chunks)

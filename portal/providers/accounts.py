@@ -146,6 +146,10 @@ class Accounts:
             raise NotFound("provider account", account_id)
         return account
 
+    def has(self, account_id: UUID) -> bool:
+        """Whether there is such an account."""
+        return account_id in self._accounts
+
     def all(self) -> list[OpenAccount]:
         """Every account, by key."""
         return sorted(self._accounts.values(), key=lambda account: account.key)

@@ -1,0 +1,170 @@
+"""What a worker does with a hint: claim, plan, send; and give its slot back while only vendors are waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections import deque
+from uuid import UUID
+
+from sqlalchemy import select
+
+from portal.db import Database, db_now
+from portal.delivery.claim import Lease, LeaseLost, claim
+from portal.delivery.plan import Planner
+from portal.delivery.send import Run, Sender
+from portal.errors import Unavailable
+from portal.ledger.models import Chunk
+from portal.ledger.statuses import LANES
+
+# After this long a chunk that waits for vendors gives its slot back and goes on in the background.
+PATIENCE = {"high": 0.1, "medium": 0.5, "low": 0.5}
+DUE_AT_ONCE = 100
+
+log = logging.getLogger(__name__)
+
+
+class Deliverer:
+    """Handles the hints of one worker process."""
+
+    def __init__(self, db: Database, planner: Planner, sender: Sender, *, lease_seconds: float) -> None:
+        self.owner = f"{socket.gethostname()[:40]}:{os.getpid()}"
+        self._db = db
+        self._planner = planner
+        self._sender = sender
+        self._lease_seconds = lease_seconds
+        self._running: set[asyncio.Task[None]] = set()
+        self._turns = Turns(db)
+
+    async def handle(self, lane: str, chunk_id: UUID) -> None:
+        """Work on the hinted chunk, or on the one whose application's turn it is; returns when the slot is free again.
+
+        The outcome is in the database: nothing is raised for a chunk that somebody else has or that fails.
+        """
+        if self._sender.stops.lane(lane):
+            return
+        chunk_id = await self._turns.pick(lane, chunk_id, self._sender.stops.applications)
+        lease = await claim(
+            self._db,
+            chunk_id,
+            owner=self.owner,
+            seconds=self._lease_seconds,
+            stopped_applications=self._sender.stops.applications,
+        )
+        if lease is None:
+            return
+        task = asyncio.create_task(self._work(lease), name=f"chunk-{chunk_id}")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await asyncio.wait({task}, timeout=PATIENCE[lane])
+        if not task.done():
+            await lease.only_vendors.wait()
+
+    async def due(self) -> list[tuple[str, UUID]]:
+        """Due chunks, high first: how a worker goes on without Redis."""
+        found: list[tuple[str, UUID]] = []
+        async with self._db.read() as conn:
+            for lane in LANES:
+                if self._sender.stops.lane(lane):
+                    continue
+                statement = (
+                    select(Chunk.id)
+                    .where(Chunk.status == "ready", Chunk.lane == lane, Chunk.not_before <= db_now())
+                    .order_by(Chunk.not_before)
+                    .limit(DUE_AT_ONCE - len(found))
+                )
+                found += [(lane, id_) for id_ in (await conn.execute(statement)).scalars()]
+                if len(found) >= DUE_AT_ONCE:
+                    break
+        return found
+
+    async def refresh_turns(self) -> None:
+        """Learn which applications have due work; meant to be called about twice a second."""
+        await self._turns.refresh()
+
+    async def drain(self, seconds: float) -> None:
+        """Let what was sent be settled and hand the rest back; give up after `seconds`."""
+        self._sender.draining = True
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    @property
+    def running(self) -> int:
+        """Chunks in hand, those that only wait for vendors included."""
+        return len(self._running)
+
+    async def _work(self, lease: Lease) -> None:
+        try:
+            async with lease.renewing():
+                await self._work_leased(lease)
+        except (LeaseLost, Unavailable) as error:
+            log.warning("chunk %s: stopped: %s", lease.chunk.id, type(error).__name__)
+        except Exception:
+            # The lease runs out and counts as a crash: a chunk that fails again and again is narrowed down.
+            log.exception("chunk %s failed", lease.chunk.id)
+        finally:
+            lease.only_vendors.set()
+
+    async def _work_leased(self, lease: Lease) -> None:
+        async with self._db.read() as conn:
+            plan = await self._planner.plan(conn, lease.chunk, stopped_templates=self._sender.stops.templates)
+        run = Run(self._sender, lease, plan)
+        if plan.doubtful:
+            await run.resolve_doubts()
+        tasks = await run.start()
+        lease.only_vendors.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, LeaseLost):
+                raise result
+
+
+class Turns:
+    """Rotates over the applications of a lane that have due work, so that none waits behind another's backlog."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._waiting: dict[str, deque[UUID]] = {lane: deque() for lane in LANES}
+
+    async def refresh(self) -> None:
+        """Read which applications have due work in each lane."""
+        statement = (
+            select(Chunk.lane, Chunk.application_id)
+            .where(Chunk.status == "ready", Chunk.not_before <= db_now())
+            .group_by(Chunk.lane, Chunk.application_id)
+        )
+        async with self._db.read() as conn:
+            rows = (await conn.execute(statement)).all()
+        for lane, waiting in self._waiting.items():
+            now = {row.application_id for row in rows if row.lane == lane}
+            kept = [application for application in waiting if application in now]
+            self._waiting[lane] = deque(kept + sorted(now - set(kept)))
+
+    async def pick(self, lane: str, hinted: UUID, stopped: list[UUID]) -> UUID:
+        """The chunk to claim for a hint: the hinted one while one application has work, else the next one's oldest."""
+        waiting = self._waiting[lane]
+        if len(waiting) < 2:
+            return hinted
+        application = waiting[0]
+        waiting.rotate(-1)
+        if application in stopped:
+            return hinted
+        statement = (
+            select(Chunk.id)
+            .where(
+                Chunk.status == "ready",
+                Chunk.lane == lane,
+                Chunk.application_id == application,
+                Chunk.not_before <= db_now(),
+            )
+            .order_by(Chunk.not_before)
+            .limit(1)
+        )
+        async with self._db.read() as conn:
+            found = (await conn.execute(statement)).scalar()
+        return found or hinted
