@@ -118,7 +118,8 @@ def fresh_database(server: str, name: str) -> str:
     drops = [f"DROP DATABASE {known}{force}" for known in existing if known in stale or known == mine]
     charset = "" if server.startswith("postgresql") else " CHARACTER SET utf8mb4"
     asyncio.run(_statements(server, [*drops, f"CREATE DATABASE {mine}{charset}"]))
-    atexit.register(_drop, server, f"DROP DATABASE IF EXISTS {mine}{force}")
+    if mine not in existing:
+        atexit.register(_drop, server, f"DROP DATABASE {mine}{force}")
     return make_url(server).set(database=mine).render_as_string(hide_password=False)
 
 
