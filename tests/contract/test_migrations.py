@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 from alembic.autogenerate import compare_metadata
@@ -39,7 +40,10 @@ async def test_from_empty_to_the_head_equals_the_models(empty_database_url: str)
 
 
 async def test_two_processes_may_migrate_at_once(empty_database_url: str) -> None:
-    await asyncio.gather(migrate.upgrade(empty_database_url), migrate.upgrade(empty_database_url))
+    program = "import asyncio, sys; from portal.db.migrate import upgrade; asyncio.run(upgrade(sys.argv[1]))"
+    command = (sys.executable, "-c", program, empty_database_url)
+    both = [await asyncio.create_subprocess_exec(*command) for _ in range(2)]
+    assert [await process.wait() for process in both] == [0, 0]
     db = Database(empty_database_url)
     try:
         assert await migrate.current(db) == migrate.head()
