@@ -79,7 +79,8 @@ class Edge:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = _request_id(headers)
-        scope["portal.request_id"] = request_id  # type: ignore[literal-required]
+        facts: Any = scope
+        facts["portal.request_id"] = request_id
         if self._proxies:
             _believe_proxy(scope, headers, self._proxies)
         standard = self._machine_headers if scope["path"].startswith("/api/") else self._page_headers
@@ -134,7 +135,7 @@ class Edge:
             return self._settings.max_attachment_bytes + 65_536
         return self._settings.max_body_bytes
 
-    def _capped(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, limit: int) -> Receive:
+    def _capped(self, scope: Any, headers: dict[bytes, bytes], receive: Receive, limit: int) -> Receive:
         """`receive` that refuses more than `limit` bytes, whether announced or not."""
         announced = headers.get(b"content-length")
         if announced is not None:
@@ -197,7 +198,7 @@ def _is_one_of(address: str, networks: list[Any]) -> bool:
     return any(parsed in network for network in networks)
 
 
-def _log_access(scope: Scope, status: int, started: float, request_id: str) -> None:
+def _log_access(scope: Any, status: int, started: float, request_id: str) -> None:
     """One line per request, without the query: links carry their secret there. The fast path is debug only."""
     path = scope["path"]
     level = logging.DEBUG if path.startswith(("/static/", "/health", "/api/v1/notifications")) else logging.INFO

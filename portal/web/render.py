@@ -12,11 +12,13 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from litestar import Request, Response
 from litestar.enums import MediaType
 from markupsafe import Markup
 
+from portal import __version__
 from portal.web.assets import Assets
 from portal.web.navigation import current_path, menu_for
 from portal.web.visit import Visit, visit_of
@@ -44,6 +46,7 @@ def make_environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.update(asset=assets.url, _=lambda text: text, url_with=url_with, now=lambda: datetime.now(UTC))
+    environment.globals.update(csrf=_csrf_field, language="en", version=__version__)
     environment.globals.update(more_globals)
     environment.filters.update(when=when, ago=ago, number=number, pretty=pretty)
     # As globals, because a block that is rendered alone does not run the imports at the top of its file.
@@ -155,6 +158,12 @@ def take_flash(visit: Visit) -> list[Flash]:
         return []
     kind, sentence = json.loads(base64.urlsafe_b64decode(text))
     return [(str(kind), str(sentence))]
+
+
+@pass_context
+def _csrf_field(context: Context) -> Markup:
+    """The hidden field that every form which posts must hold."""
+    return Markup('<input type="hidden" name="csrf_token" value="{}">').format(context["csrf_token"])
 
 
 def _shared(request: AnyRequest, visit: Visit, flashes: list[Flash]) -> dict[str, Any]:
