@@ -78,6 +78,10 @@ class Templates:
         await asyncio.shield(task)
         return self._entries.get(key)
 
+    async def refresh(self, key: str) -> None:
+        """Read one template again: the process that changed it need not wait for its own poll."""
+        await self._ask(key)
+
     async def version(self, version_id: UUID) -> VersionEntry | None:
         """One version, current or not; None when there is none."""
         found = self._versions.get(version_id)
@@ -104,6 +108,7 @@ class Templates:
         for row in rows:
             self._entries[row.key] = self._entry(row)
         if not rows:
+            self._entries.pop(key, None)
             if len(self._unknown) >= UNKNOWN_AT_MOST:
                 self._unknown.clear()
             self._unknown[key] = time.monotonic() + UNKNOWN_SECONDS
