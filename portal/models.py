@@ -1,11 +1,17 @@
-"""Every feature's tables in one metadata. Imported by migrations and tests, and by nothing else of the portal."""
+"""Every feature's tables on one metadata, for Alembic and the tests; nothing else imports this."""
 
 from importlib import import_module
-from pathlib import Path
+from importlib.util import find_spec
+from pkgutil import iter_modules
 
+import portal
 from portal.db import Base
+from portal.db.revisions import Revision
 
-for _models in sorted(Path(__file__).parent.glob("*/models.py")):
-    import_module(f"portal.{_models.parent.name}.models")
+for _room in iter_modules(portal.__path__, "portal."):
+    if _room.ispkg and find_spec(f"{_room.name}.models") is not None:
+        import_module(f"{_room.name}.models")
 
 metadata = Base.metadata
+
+__all__ = ["Base", "Revision", "metadata"]

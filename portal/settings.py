@@ -73,6 +73,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     accept_waiting_bytes: Annotated[
         int, Meta(ge=65536, description="Bytes that may wait for a flush, per process; beyond it 429.")
     ] = 64 * 1024 * 1024
+    rate_per_second: Annotated[
+        float, Meta(gt=0, description="Requests per second of an application that has no limit of its own.")
+    ] = 20_000.0
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest body of a single request, in bytes.")] = 262_144
     max_bulk_bytes: Annotated[int, Meta(ge=1024, description="Largest body of a bulk request, in bytes.")] = 268_435_456
     max_bulk_items: Annotated[int, Meta(ge=1, description="Most items of one bulk request.")] = 100_000

@@ -14,10 +14,11 @@ from uuid import UUID
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from portal.db import Database, bulk, db_now
+from portal.db import Database, db_now
 from portal.errors import PortalError
 from portal.ledger.counts import count_terminal, fold_accepted, fold_minutes
-from portal.ledger.models import Chunk, Delivery, Election, Idempotency, Notification
+from portal.ledger.elect import elect
+from portal.ledger.models import Chunk, Delivery, Idempotency, Notification
 from portal.ledger.packing import unpack
 from portal.ledger.statuses import DELIVERY_LIVE, LANES, LIVE
 from portal.queues import Bell, Hint
@@ -96,20 +97,6 @@ class Sweeper:
 
     async def _elected(self) -> bool:
         return await self._db.transact(elect, "sweep", self._owner, ELECTED_SECONDS)
-
-
-async def elect(conn: AsyncConnection, kind: str, owner: str, seconds: float) -> bool:
-    """Whether `owner` does the periodic work of this kind for the next `seconds`."""
-    free = or_(Election.owner == owner, Election.until < db_now())
-    won = await conn.execute(
-        update(Election).where(Election.kind == kind, free).values(owner=owner, until=db_now(seconds))
-    )
-    if won.rowcount:
-        return True
-    if (await conn.execute(select(Election.kind).where(Election.kind == kind))).first() is not None:
-        return False
-    await bulk.insert_ignore(conn, Election, [{"kind": kind, "owner": owner, "until": datetime.now(UTC)}])
-    return False
 
 
 async def expired_leases(conn: AsyncConnection) -> list[tuple[str, UUID]]:

@@ -291,7 +291,7 @@ async def _contest(
 def _other_body() -> PortalError:
     return InvalidInput(
         {"Idempotency-Key": "this key was used with another body; use a new key for another request"},
-        code="idempotency_key_reused",
+        code="idempotency_mismatch",
     )
 
 

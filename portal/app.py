@@ -1,0 +1,143 @@
+"""The web application: settings and parts in, one ASGI application out. No logic."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
+from typing import Any
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.plugins.htmx import HTMXRequest
+from litestar.types import ASGIApp
+
+import portal
+from portal import __version__
+from portal.kv import Limiter
+from portal.notifications.accept import Acceptor
+from portal.notifications.fast_door import FastDoor
+from portal.notifications.intake import Intake
+from portal.notifications.validate import Validator
+from portal.parts import Parts, open_parts
+from portal.runtime import logs
+from portal.settings import Settings, load
+from portal.web import wiring
+
+# Handlers ask for these by name.
+PROVIDED = (
+    "settings", "db", "kv", "bell", "registry", "keyring", "keys", "templates", "renderer", "accounts", "categories",
+    "stops", "intake", "acceptor", "limiter", "parts", "revisions", "validator",
+)  # fmt: skip
+
+
+def create() -> ASGIApp:
+    """The application as a server's factory makes it, with the settings of the environment."""
+    settings = load()
+    logs.configure(settings.log_level, as_json=settings.log_json)
+    return create_app(settings)
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """The application with everything around it."""
+    framework = create_framework(settings)
+    inner = wiring.around_framework(framework)
+    fast = FastDoor(inner, lambda: framework.state.intake)
+    return wiring.around_everything(fast, settings)
+
+
+def create_framework(settings: Settings) -> Litestar:
+    """The Litestar application alone; the tests of routes and the OpenAPI document use it."""
+    app = Litestar(
+        route_handlers=[
+            Router(path="/api/v1", route_handlers=_routers("api", "api_router")),
+            *_routers("api", "router"),
+            *_routers("pages", "pages_router"),
+        ],
+        dependencies={**wiring.DEPENDENCIES, **{name: Provide(_giver(name), sync_to_thread=False) for name in PROVIDED}},
+        exception_handlers=wiring.EXCEPTION_HANDLERS,
+        lifespan=[_lifespan],
+        request_class=HTMXRequest,
+        state=State({"settings": settings}),
+        openapi_config=_openapi(settings),
+        # Each handler's own limit; the edge has refused larger bodies before.
+        request_max_body_size=settings.max_bulk_bytes,
+    )
+    wiring.prepare(app)
+    return app
+
+
+def _giver(name: str) -> Callable[[State], Any]:
+    def give(state: State) -> Any:
+        return getattr(state, name)
+
+    return give
+
+
+def _routers(module: str, name: str) -> list[Any]:
+    """`name` of every feature's `module`: a feature registers itself by having it."""
+    found = []
+    for room in iter_modules(portal.__path__, "portal."):
+        if room.ispkg and find_spec(f"{room.name}.{module}") is not None:
+            router = getattr(import_module(f"{room.name}.{module}"), name, None)
+            if router is not None:
+                found.append(router)
+    return found
+
+
+def _openapi(settings: Settings) -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Push Portal",
+        version=__version__,
+        path="/schema",
+        render_plugins=[],
+        components=[
+            Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer", description="An API key.")})
+        ],
+        security=[{"key": []}],
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: Litestar) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    async with open_parts(settings) as parts:
+        limiter = await Limiter(parts.kv, processes=settings.web_processes).start()
+        acceptor = make_acceptor(parts)
+        validator = Validator(parts.registry, parts.categories)
+        intake = Intake(
+            keys=parts.keys,
+            limiter=limiter,
+            templates=parts.templates,
+            validator=validator,
+            acceptor=acceptor,
+            max_body=settings.max_body_bytes,
+            rate=settings.rate_per_second,
+        )
+        given = {field: getattr(parts, field) for field in parts.__struct_fields__}
+        given |= {"parts": parts, "limiter": limiter, "acceptor": acceptor, "validator": validator, "intake": intake}
+        app.state.update(given)
+        app.state.banners = lambda: [f"{stop.kind} {stop.key} is stopped: {stop.reason}" for stop in parts.stops.entries]
+        try:
+            yield
+        finally:
+            await acceptor.close()
+            await limiter.close()
+
+
+def make_acceptor(parts: Parts) -> Acceptor:
+    """The waiting room of a process with these parts."""
+    settings = parts.settings
+    sizes = {"high": settings.high_chunk_size, "medium": settings.chunk_size, "low": settings.chunk_size}
+    return Acceptor(
+        parts.db,
+        parts.bell,
+        waiting=settings.accept_waiting,
+        waiting_bytes=settings.accept_waiting_bytes,
+        chunk_sizes=sizes,
+    )

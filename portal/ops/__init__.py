@@ -1,0 +1,1 @@
+"""Running the service: health, the doctor, the demo, backups and benchmarks."""
