@@ -11,7 +11,7 @@ EXPECTED = "A mail address such as name@example.com"
 # The usual form, decided without the full grammar: it is a hundred times faster and this runs for every recipient.
 USUAL = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
+    r"@(?:(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}|localhost)"
 )
 
 
@@ -36,7 +36,9 @@ class Email(ChannelAdapter):
         if len(text) <= 254 and len(local) <= 64 and USUAL.fullmatch(text):
             return f"{local}@{domain.lower()}"
         try:
-            valid = validate_email(text, check_deliverability=False, globally_deliverable=False, allow_smtputf8=False)
+            valid = validate_email(
+                text, check_deliverability=False, globally_deliverable=False, allow_smtputf8=False, strict=True
+            )
         except EmailNotValidError as error:
             raise ValueError(f"{EXPECTED} ({str(error).rstrip('.')}).") from None
         return f"{valid.local_part}@{valid.ascii_domain}"

@@ -54,11 +54,18 @@ class SmtpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = 4
 
     def __post_init__(self) -> None:
-        Email().normalise(parseaddr(self.sender)[1])
+        _check_address("sender", parseaddr(self.sender)[1])
         if self.bounce_address:
-            Email().normalise(self.bounce_address)
+            _check_address("bounce_address", self.bounce_address)
         if self.password and self.tls == "none" and self.host not in ("localhost", "127.0.0.1", "::1"):
-            raise ValueError("A password is not sent without encryption; choose starttls or tls.")
+            raise ValueError("tls: A password is not sent without encryption; choose starttls or tls.")
+
+
+def _check_address(field: str, address: str) -> None:
+    try:
+        Email().normalise(address)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from None
 
 
 class _Kept:

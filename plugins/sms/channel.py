@@ -76,7 +76,7 @@ def _segments(sizes: list[int], room: int) -> int:
 # Parsing costs about 50 µs; the same numbers come again and again.
 @lru_cache(maxsize=16384)
 def _e164(address: str) -> str:
-    if len(address) > 40:
+    if len(address) > 40 or not address.strip().isprintable():
         raise ValueError(EXPECTED)
     try:
         number = phonenumbers.parse(address.strip())

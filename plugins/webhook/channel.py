@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -35,7 +36,7 @@ class Webhook(ChannelAdapter):
             raise ValueError(EXPECTED) from None
         if url.scheme not in ("http", "https") or not url.host:
             raise ValueError(EXPECTED)
-        if url.userinfo or "@" in url.netloc.decode("ascii", "replace"):
+        if url.userinfo or "@" in urlsplit(text).netloc:
             raise ValueError("An address without a user name or password in it; the signature tells who calls.")
         if url.fragment:
             raise ValueError("An address without a fragment (#…).")

@@ -3,16 +3,17 @@
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
+import base64
 from datetime import UTC, datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
 from standardwebhooks import Webhook as Signer
-from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from portal.sdk import Context, Message, Provider, Receipt, SendFailed, header_problem, receipt_or_failure, secret
 
 SECRET_HELP = "Base64 of 24 to 64 random bytes, with or without the prefix whsec_."  # noqa: S105 - a help text
+MIN_KEY, MAX_KEY = 24, 64
 RESERVED = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection", "user-agent"})
 
 
@@ -26,8 +27,9 @@ class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     https_only: Annotated[bool, Meta(title="HTTPS only", description="Refuse addresses without TLS.")] = True
 
     def __post_init__(self) -> None:
-        for text in filter(None, (self.secret, self.previous_secret)):
-            _signer(text)
+        for name, text in (("secret", self.secret), ("previous_secret", self.previous_secret)):
+            if text and not _key(text):
+                raise ValueError(f"{name}: {SECRET_HELP}")
 
 
 class SignedPost(Provider):
@@ -42,7 +44,8 @@ class SignedPost(Provider):
 
     def __init__(self, settings: WebhookSettings) -> None:
         super().__init__(settings)
-        self._signers = [_signer(text) for text in (settings.secret, settings.previous_secret) if text]
+        keys = [_key(text) for text in (settings.secret, settings.previous_secret) if text]
+        self._signers = [Signer(key) for key in keys if key]
 
     async def send(self, message: Message, ctx: Context) -> Receipt:
         """Post once. 410 means that the receiver never wants another; redirects are refused, not followed."""
@@ -77,8 +80,11 @@ def _extra(message: Message) -> dict[str, str]:
     return extra
 
 
-def _signer(text: str) -> Signer:
+def _key(text: str) -> bytes | None:
+    """The bytes of a signing secret; None when it is not one."""
+    encoded = text.removeprefix("whsec_").rstrip("=")
     try:
-        return Signer(text)
-    except (ValueError, EmptyWebhookSecretError):  # base64's error is a ValueError
-        raise ValueError(SECRET_HELP) from None
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except ValueError:  # base64's own error is one
+        return None
+    return key if MIN_KEY <= len(key) <= MAX_KEY else None
