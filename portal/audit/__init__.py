@@ -1,11 +1,7 @@
-"""Who did what, when, to what: entries commit with the action they tell of and are chained within a second.
+"""Who changed what: entries written with the change itself, chained and signed a moment later, and verified."""
 
-It knows nothing of the actions it records.
-"""
-
-from portal.audit.models import AuditEntry, AuditHead
 from portal.audit.record import record
-from portal.audit.seal import Sealer
-from portal.audit.verify import Report, verify
+from portal.audit.seal import seal_pending
+from portal.audit.verify import AuditVerdict, verify
 
-__all__ = ["AuditEntry", "AuditHead", "Report", "Sealer", "record", "verify"]
+__all__ = ["AuditVerdict", "record", "seal_pending", "verify"]

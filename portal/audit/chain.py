@@ -1,41 +1,55 @@
-"""How entries hang together: each hash covers the entry and the hash before it."""
+"""The arithmetic of the chain: pure, the same for sealing and for verifying."""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 from typing import Any
 
 import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-START = bytes(32)
-PURPOSE = "audit"
+from portal.sealing import Keyring
+
+START = "0" * 64
 
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
-def entry_hash(before: bytes, n: int, entry: Any) -> bytes:
-    """SHA-256 over the previous hash, the place in the chain and every field of the entry."""
-    fields = {
-        "n": n,
-        "id": entry.id,
-        "at": entry.at,
-        "actor_kind": entry.actor_kind,
-        "actor_id": entry.actor_id,
-        "actor_name": entry.actor_name,
-        "action": entry.action,
-        "target": entry.target,
-        "before": entry.before,
-        "after": entry.after,
-    }
-    return hashlib.sha256(before + _encoder.encode(fields)).digest()
+def entry_hash(previous: str, seq: int, row: Any) -> str:
+    """SHA-256 over the hash before and every field of the entry, hexadecimal."""
+    fields = [
+        previous,
+        seq,
+        str(row.id),
+        row.created_at.isoformat(timespec="microseconds"),
+        row.actor_kind,
+        str(row.actor_id),
+        row.actor_name,
+        row.action,
+        row.target,
+        row.before,
+        row.after,
+    ]
+    return hashlib.sha256(_encoder.encode(fields)).hexdigest()
 
 
-def signature(key: bytes, n: int, head: bytes) -> bytes:
-    """HMAC-SHA-256 of a head, by a key that is derived from the installation's secret."""
-    return hmac.new(key, b"audit head %d " % n + head, hashlib.sha256).digest()
+def sign_head(keyring: Keyring, seq: int, head: str) -> str:
+    """The signature of a head, hexadecimal."""
+    return Ed25519PrivateKey.from_private_bytes(keyring.derive("audit")).sign(_line(seq, head)).hex()
 
 
-def is_signed(keys: list[bytes], n: int, head: bytes, given: bytes) -> bool:
-    """Whether one of the keys (the present one and those before it) made the signature."""
-    return any(hmac.compare_digest(signature(key, n, head), given) for key in keys)
+def is_our_head(keyring: Keyring, seq: int, head: str, signature: str) -> bool:
+    """True when this installation signed the head, with its present key or an earlier one."""
+    for key in keyring.derive_all("audit"):
+        try:
+            public = Ed25519PrivateKey.from_private_bytes(key).public_key()
+            public.verify(bytes.fromhex(signature), _line(seq, head))
+        except (InvalidSignature, ValueError):
+            continue
+        return True
+    return False
+
+
+def _line(seq: int, head: str) -> bytes:
+    return f"push-portal audit {seq} {head}".encode()

@@ -1,66 +1,60 @@
-"""Sealing: an elected process numbers and chains what was recorded, within a second, and signs the head."""
+"""Number and chain what was written, and sign the new end. Every worker calls this each second."""
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from portal.audit.chain import PURPOSE, START, entry_hash, signature
-from portal.audit.models import AuditEntry, AuditHead
-from portal.db import Database, Id
-from portal.ledger.elect import elect
+from portal.audit.chain import START, entry_hash, sign_head
+from portal.audit.models import AuditEntry, AuditHead, AuditSealer
+from portal.db import Database, bulk, db_now
 from portal.sealing import Keyring
 
 AT_ONCE = 500
-ELECTED_SECONDS = 3.0
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("portal.audit.heads")
 
 
-class Sealer:
-    """Seals for one process; call `seal` every second."""
-
-    def __init__(self, db: Database, keyring: Keyring, *, owner: str) -> None:
-        self._db = db
-        self._key = keyring.derive(PURPOSE)
-        self._owner = owner
-
-    async def seal(self) -> int:
-        """Chain everything that waits; the number of entries sealed, 0 when another process is elected."""
-        if not await self._db.transact(elect, "audit", self._owner, ELECTED_SECONDS):
+async def seal_pending(db: Database, keyring: Keyring) -> int:
+    """Chain every committed entry that is not chained yet; returns how many. Two at once take turns by a row lock."""
+    async with db.read() as conn:
+        waiting = select(AuditEntry.id).where(AuditEntry.seq.is_(None)).limit(1)
+        if (await conn.execute(waiting)).first() is None:
             return 0
-        total = 0
-        while sealed := await self._db.transact(seal_some, self._key):
-            total += sealed
-        return total
+    sealed = 0
+    while True:
+        count = await db.transact(_seal_some, keyring)
+        sealed += count
+        if count < AT_ONCE:
+            return sealed
 
 
-async def seal_some(conn: AsyncConnection, key: bytes) -> int:
-    """Chain up to 500 waiting entries and sign the new head; the number sealed.
+async def _seal_some(conn: AsyncConnection, keyring: Keyring) -> int:
+    await _elect(conn)
+    last = select(AuditEntry.seq, AuditEntry.hash).where(AuditEntry.seq.isnot(None))
+    end = (await conn.execute(last.order_by(AuditEntry.seq.desc()).limit(1))).one_or_none()
+    seq, head = (end.seq or 0, end.hash or START) if end else (0, START)
+    unsealed = select(*AuditEntry.__table__.columns).where(AuditEntry.seq.is_(None)).order_by(AuditEntry.id)
+    rows = (await conn.execute(unsealed.limit(AT_ONCE))).all()
+    updates = []
+    for row in rows:
+        seq += 1
+        head = entry_hash(head, seq, row)
+        updates.append({"id": row.id, "seq": seq, "hash": head})
+    if updates:
+        await bulk.update(conn, AuditEntry, ["id"], updates)
+        values = {"seq": seq, "hash": head, "signature": sign_head(keyring, seq, head), "signed_at": db_now()}
+        await conn.execute(insert(AuditHead).values(values))
+        # A copy outside the database: `portal verify audit --head` compares with it.
+        log.info("audit head %d %s", seq, head)
+    return len(updates)
 
-    Two sealers at once cannot fork the chain: places are unique.
-    """
-    waiting = (
-        await conn.execute(select(AuditEntry).where(AuditEntry.n.is_(None)).order_by(AuditEntry.id).limit(AT_ONCE))
-    ).all()
-    if not waiting:
-        return 0
-    last = (
-        await conn.execute(
-            select(AuditEntry.n, AuditEntry.hash).where(AuditEntry.n.is_not(None)).order_by(AuditEntry.n.desc()).limit(1)
-        )
-    ).first()
-    n, head = (last.n, last.hash) if last is not None else (0, START)
-    places = []
-    for entry in waiting:
-        n += 1
-        head = entry_hash(head, n, entry)
-        places.append({"entry": entry.id, "n": n, "hash": head})
-    statement = update(AuditEntry).where(AuditEntry.id == bindparam("entry", type_=Id()))
-    await conn.execute(statement.values(n=bindparam("n"), hash=bindparam("hash")), places)
-    values = {"n": n, "hash": head, "signature": signature(key, n, head), "at": datetime.now(UTC)}
-    await conn.execute(insert(AuditHead).values(**values))
-    return len(waiting)
+
+async def _elect(conn: AsyncConnection) -> None:
+    """Wait for the lock of the one row; it is given back with the transaction."""
+    lock = select(AuditSealer.id).where(AuditSealer.id == 1).with_for_update()
+    if (await conn.execute(lock)).first() is None:
+        await bulk.insert_ignore(conn, AuditSealer, [{"id": 1, "note": ""}])
+        await conn.execute(lock)

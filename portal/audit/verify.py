@@ -1,7 +1,8 @@
-"""Verifying: the first broken entry, a truncated end, and how old the unsealed tail is."""
+"""Check the whole chain: the first entry that was changed, removed or put in, a missing end, and what is not sealed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,77 +10,98 @@ from msgspec import Struct
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from portal.audit.chain import PURPOSE, START, entry_hash, is_signed
+from portal.audit.chain import START, entry_hash, is_our_head
 from portal.audit.models import AuditEntry, AuditHead
 from portal.db import Database
 from portal.sealing import Keyring
 
-AT_ONCE = 1_000
-TAIL_SECONDS = 60.0
+AT_ONCE = 1000
 
 
-class Report(Struct, frozen=True, kw_only=True):
-    """What was found. `problem` is None for an intact chain; `tail_seconds` is the age of the oldest unsealed entry."""
+class AuditVerdict(Struct, frozen=True, kw_only=True):
+    """What the check found. `broken` is empty when all is well, else one sentence that names the first bad entry."""
 
+    broken: str
     entries: int
-    problem: str | None
+    heads: int
+    last_seq: int
+    last_hash: str
     unsealed: int
-    tail_seconds: float
-
-    @property
-    def intact(self) -> bool:
-        """Whether nothing was changed, removed, inserted or reordered, and sealing goes on."""
-        return self.problem is None and self.tail_seconds < TAIL_SECONDS
-
-    def text(self) -> str:
-        """A few lines for a person."""
-        lines = [f"{self.entries} sealed entries: {'intact' if self.problem is None else self.problem}"]
-        if self.unsealed:
-            lines.append(f"{self.unsealed} entries wait to be sealed, the oldest for {self.tail_seconds:.0f} s")
-        return "\n".join(lines)
+    unsealed_seconds: float
 
 
-async def verify(db: Database, keyring: Keyring) -> Report:
-    """Walk the whole chain."""
+class _Broken(Exception):
+    pass
+
+
+async def verify(db: Database, keyring: Keyring, known: tuple[int, str] | None = None) -> AuditVerdict:
+    """Walk the chain from its start. `known` is a head `(seq, hash)` kept elsewhere, for instance from the log."""
+    broken = ""
+    walk = _Walk(keyring, known)
     async with db.read() as conn:
-        entries, problem = await _walk(conn, keyring.derive_all(PURPOSE))
-        waiting = (
-            await conn.execute(select(func.count(), func.min(AuditEntry.at)).where(AuditEntry.n.is_(None)))
-        ).one()
-    oldest = (datetime.now(UTC) - waiting[1]).total_seconds() if waiting[1] else 0.0
-    return Report(entries=entries, problem=problem, unsealed=waiting[0], tail_seconds=oldest)
+        try:
+            await walk.run(conn)
+        except _Broken as error:
+            broken = str(error)
+        waiting = select(func.count(), func.min(AuditEntry.created_at)).where(AuditEntry.seq.is_(None))
+        unsealed, oldest = tuple((await conn.execute(waiting)).one())
+    age = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
+    return AuditVerdict(
+        broken=broken,
+        entries=walk.entries,
+        heads=walk.heads,
+        last_seq=walk.seq,
+        last_hash=walk.hash,
+        unsealed=unsealed,
+        unsealed_seconds=max(0.0, age),
+    )
 
 
-async def _walk(conn: AsyncConnection, keys: list[bytes]) -> tuple[int, str | None]:
-    head, n = START, 0
-    heads = {row.n: row for row in await conn.execute(select(AuditHead))}
-    while True:
-        rows = (
-            await conn.execute(select(AuditEntry).where(AuditEntry.n > n).order_by(AuditEntry.n).limit(AT_ONCE))
-        ).all()
-        if not rows:
-            break
-        for entry in rows:
-            if entry.n != n + 1:
-                return n, f"entry {n + 1} is missing"
-            n = entry.n
-            head = entry_hash(head, n, entry)
-            if bytes(entry.hash) != head:
-                return n, f"entry {n} ({entry.action} {entry.target}) was changed"
-            problem = _head_problem(heads.get(n), head, keys)
-            if problem is not None:
-                return n, problem
-    newest = max(heads, default=0)
-    if newest > n:
-        return n, f"the end is missing: a signed head says that there were {newest} entries"
-    if n and n not in heads:
-        return n, f"the signed head of entry {n} is missing"
-    return n, None
+class _Walk:
+    """The state of one check, entry by entry."""
 
+    def __init__(self, keyring: Keyring, known: tuple[int, str] | None) -> None:
+        self._keyring = keyring
+        self._known = known
+        self.seq, self.hash, self.entries, self.heads = 0, START, 0, 0
 
-def _head_problem(signed: Any, head: bytes, keys: list[bytes]) -> str | None:
-    if signed is None:
-        return None
-    if bytes(signed.hash) != head or not is_signed(keys, signed.n, head, bytes(signed.signature)):
-        return f"the signed head of entry {signed.n} does not fit: the chain was rebuilt by somebody without the key"
-    return None
+    async def run(self, conn: AsyncConnection) -> None:
+        """Raise `_Broken` at the first thing that does not fit."""
+        while rows := await self._entries_after(conn):
+            heads = await self._heads_between(conn, self.seq, rows[-1].seq)
+            for row in rows:
+                self._step(row, heads)
+        await self._check_end(conn)
+
+    def _step(self, row: Any, heads: dict[int, Any]) -> None:
+        if row.seq != self.seq + 1:
+            raise _Broken(f"Entry {self.seq + 1} is missing.")
+        expected = entry_hash(self.hash, row.seq, row)
+        if row.hash != expected:
+            raise _Broken(f"Entry {row.seq} ({row.action} {row.target}) is not what was sealed.")
+        head = heads.get(row.seq)
+        if head is not None:
+            if head.hash != row.hash or not is_our_head(self._keyring, head.seq, head.hash, head.signature):
+                raise _Broken(f"Entry {row.seq} ({row.action} {row.target}) does not fit its signed head.")
+            self.heads += 1
+        if self._known and self._known[0] == row.seq and self._known[1] != row.hash:
+            raise _Broken(f"Entry {row.seq} ({row.action} {row.target}) does not fit the head that was given.")
+        self.seq, self.hash = row.seq, row.hash
+        self.entries += 1
+
+    async def _check_end(self, conn: AsyncConnection) -> None:
+        last = (await conn.execute(select(func.max(AuditHead.seq)))).scalar() or 0
+        wanted = max(last, self._known[0] if self._known else 0)
+        if wanted > self.seq:
+            raise _Broken(f"The end is missing: entries {self.seq + 1} to {wanted} were sealed and are gone.")
+        if last < self.seq:
+            raise _Broken(f"Entries {last + 1} to {self.seq} have no signed head.")
+
+    async def _entries_after(self, conn: AsyncConnection) -> Sequence[Any]:
+        wanted = select(*AuditEntry.__table__.columns).where(AuditEntry.seq > self.seq).order_by(AuditEntry.seq)
+        return (await conn.execute(wanted.limit(AT_ONCE))).all()
+
+    async def _heads_between(self, conn: AsyncConnection, after: int, to: int) -> dict[int, Any]:
+        columns = (AuditHead.seq, AuditHead.hash, AuditHead.signature)
+        wanted = select(*columns).where(AuditHead.seq > after, AuditHead.seq <= to)
+        return {row.seq: row for row in (await conn.execute(wanted)).all()}
