@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Response, Router, delete, get, patch, post, put
-from litestar.params import FromPath, FromQuery, HeaderParameter
+from litestar.params import FromPath, FromQuery
 
 from portal.access import Actor
 from portal.db import Database
-from portal.errors import InvalidInput
 from portal.message_templates.cache import Templates
 from portal.message_templates.create import create_template
 from portal.message_templates.preview import preview
@@ -32,11 +31,11 @@ from portal.message_templates.schemas import (
 from portal.message_templates.update import archive_template, update_template, whole
 from portal.plugin_loader import Registry
 from portal.web.guards import require
+from portal.web.if_match import IfMatch, etag, revision_of
 from portal.web.paging import MAX_PAGE_SIZE, PAGE_SIZE, decode_cursor, page_of
 
 READ: dict[str, Any] = {"guards": [require("templates:read")], "opt": {"permission": "templates:read"}}
 WRITE: dict[str, Any] = {"guards": [require("templates:write")], "opt": {"permission": "templates:write"}}
-IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", description="The revision that was read.")]
 
 
 @post("/", summary="Create a template", **WRITE)
@@ -157,16 +156,6 @@ async def previewed(
     return await preview(db, registry, renderer, key, data)
 
 
-def revision_of(if_match: str | None) -> int | None:
-    """The revision in an If-Match header; raises `InvalidInput` for what we never gave out."""
-    plain = (if_match or "").strip().removeprefix("W/").strip('"')
-    if not plain or plain == "*":
-        return None
-    if not plain.isdecimal() or len(plain) > 9:
-        raise InvalidInput({"If-Match": "expected the ETag of an earlier answer"})
-    return int(plain)
-
-
 async def _shown(
     db: Database, templates: Templates | None, key: str, warnings: dict[str, str], *, status: int = 200
 ) -> Response[TemplateOut]:
@@ -184,11 +173,14 @@ async def _shown(
         archived=row.archived_at is not None,
         **_fields(row, TemplateOut, "parts", "contract", "warnings", "version_id", "channels", "archived"),
     )
-    return Response(shown, status_code=status, headers={"ETag": f'"{row.revision}"'})
+    return Response(shown, status_code=status, headers=etag(row.revision))
 
 
 def _listed(row: AnyRow) -> TemplateListed:
-    given: dict[str, Any] = {"channels": row.channels or sorted(row.draft["parts"]), "archived": row.archived_at is not None}
+    given: dict[str, Any] = {
+        "channels": row.channels or sorted(row.draft["parts"]),
+        "archived": row.archived_at is not None,
+    }
     return TemplateListed(**given, **_fields(row, TemplateListed, *given))
 
 

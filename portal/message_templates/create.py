@@ -58,7 +58,7 @@ async def _store(conn: AsyncConnection, actor: Actor, given: TemplateIn, draft: 
     version = await insert_version(conn, template_id, draft, actor) if given.publish else None
     await bump(conn, "templates")
     after = {**values, "channels": sorted(draft.parts), "version": version}
-    await record(conn, actor, "template.create", f"template:{given.key}", None, after)
+    await record(conn, actor, "template.create", f"template/{given.key}", None, after)
 
 
 def _taken(key: str) -> Conflict:

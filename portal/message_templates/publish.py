@@ -50,7 +50,7 @@ async def _publish(conn: AsyncConnection, actor: Actor, key: str, revision: int,
         raise Conflict(f"The template {key} is archived; restore it first.", code="archived")
     version = await insert_version(conn, row.id, draft, actor)
     await bump(conn, "templates")
-    await record(conn, actor, "template.publish", f"template:{key}", {"version": row.version}, {"version": version})
+    await record(conn, actor, "template.publish", f"template/{key}", {"version": row.version}, {"version": version})
 
 
 async def insert_version(conn: AsyncConnection, template_id: UUID, draft: Draft, actor: Actor) -> int:

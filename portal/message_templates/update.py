@@ -94,7 +94,7 @@ async def _store(conn: AsyncConnection, actor: Actor, seen: AnyRow, change: Temp
     await bump(conn, "templates")
     before = {name: getattr(row, name) for name in facts} | {"revision": row.revision, "version": row.version}
     after = facts | {"revision": row.revision + 1, "version": version}
-    await record(conn, actor, "template.update", f"template:{row.key}", before, after)
+    await record(conn, actor, "template.update", f"template/{row.key}", before, after)
 
 
 async def _write(conn: AsyncConnection, row: AnyRow, values: dict[str, Any]) -> None:
@@ -113,4 +113,4 @@ async def archive_template(conn: AsyncConnection, actor: Actor, key: str, *, if_
         return
     await _write(conn, row, {"archived_at": db_now()})
     await bump(conn, "templates")
-    await record(conn, actor, "template.archive", f"template:{key}", {"archived": False}, {"archived": True})
+    await record(conn, actor, "template.archive", f"template/{key}", {"archived": False}, {"archived": True})
