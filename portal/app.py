@@ -46,8 +46,9 @@ def create() -> ASGIApp:
 def create_app(settings: Settings) -> ASGIApp:
     """The application with everything around it."""
     framework = create_framework(settings)
-    inner = wiring.around_framework(framework)
-    fast = FastDoor(inner, lambda: framework.state.intake)
+    # The fast door is plain ASGI; the framework's own types for it are stricter than the protocol.
+    inner: Any = wiring.around_framework(framework)
+    fast: Any = FastDoor(inner, lambda: framework.state.intake)
     return wiring.around_everything(fast, settings)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -165,10 +164,10 @@ def verify_audit() -> None:
     """Check the audit's chain: names the first broken entry, a truncation, and the age of the unsealed tail."""
     from portal.ops.verify import audit
 
-    report: Any = asyncio.run(audit(_settings()))
-    typer.echo(report.text())
-    raise SystemExit(0 if report.intact else 1)
+    intact, text = asyncio.run(audit(_settings()))
+    typer.echo(text)
+    raise SystemExit(0 if intact else 1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 
-from portal.audit import Sealer
+from portal.audit import seal_pending
 from portal.delivery.deliver import Deliverer
 from portal.delivery.plan import Planner
 from portal.delivery.retry import Policy
@@ -53,11 +53,10 @@ async def work(parts: Parts, stop: asyncio.Event) -> None:
         idempotency_hours=settings.idempotency_hours,
         unknown_hours=settings.unknown_hours,
     )
-    sealer = Sealer(parts.db, parts.keyring, owner=deliverer.owner)
     background = [
         asyncio.create_task(sweeper.run(stop), name="sweeper"),
         asyncio.create_task(_every(TURNS_SECONDS, deliverer.refresh_turns, stop), name="turns"),
-        asyncio.create_task(_every(SEAL_SECONDS, sealer.seal, stop), name="audit-sealer"),
+        asyncio.create_task(_every(SEAL_SECONDS, lambda: seal_pending(parts.db, parts.keyring), stop), name="audit-sealer"),
     ]
     log.info("worker %s is ready", deliverer.owner)
     try:

@@ -34,6 +34,10 @@ TRANSACTION_TRIES = 6
 # Deadlock and serialization failures, by SQLSTATE (PostgreSQL) and error number (MariaDB: 1213 deadlock, 1205 lock wait,
 # 1020 "record has changed since last read", which its snapshot isolation check raises).
 RETRYABLE_STATES = frozenset({"40001", "40P01", "55P03"})
+# MariaDB: disk or memory full, too many connections, shutdown, read-only, connection refused or lost.
+OUTAGE_NUMBERS = frozenset(
+    {1021, 1037, 1040, 1041, 1053, 1114, 1203, 1290, 1317, 1836, 2002, 2003, 2006, 2013, 2014, 2055, 3024}
+)
 RETRYABLE_NUMBERS = frozenset({1213, 1205, 1020})
 
 
@@ -115,8 +119,13 @@ def is_contention(error: BaseException) -> bool:
         return True
     if isinstance(original, sqlite3.OperationalError) and "locked" in str(original):
         return True
-    arguments = getattr(original, "args", ())
-    return bool(arguments) and arguments[0] in RETRYABLE_NUMBERS
+    return _number(original) in RETRYABLE_NUMBERS
+
+
+def _number(error: BaseException | None) -> Any:
+    """The driver's error number, which MariaDB's puts first; None without one."""
+    arguments: tuple[Any, ...] = getattr(error, "args", ())
+    return arguments[0] if arguments else None
 
 
 def is_outage(error: BaseException) -> bool:
@@ -128,9 +137,7 @@ def is_outage(error: BaseException) -> bool:
         # 08 connection, 53 resources (disk full, memory, connections), 57P shutdown, 58 system, XX internal.
         if state[:2] in ("08", "53", "58", "XX") or state.startswith("57P"):
             return True
-        arguments = getattr(error.orig, "args", ())
-        number = arguments[0] if arguments else None
-        if number in (1021, 1037, 1040, 1041, 1053, 1114, 1203, 1290, 1317, 1836, 2002, 2003, 2006, 2013, 2014, 2055, 3024):
+        if _number(error.orig) in OUTAGE_NUMBERS:
             return True
         sqlite_words = ("unable to open", "disk is full", "disk I/O", "readonly", "locked")
         return isinstance(error.orig, sqlite3.OperationalError) and any(word in str(error.orig) for word in sqlite_words)

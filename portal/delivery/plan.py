@@ -20,12 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from portal.db import new_id
 from portal.delivery.job import Job
+from portal.errors import NotFound
 from portal.ledger.models import Delivery, Notification, NotificationContent
 from portal.ledger.packing import Content, Member, decode_content, decode_members, notification_row
 from portal.ledger.statuses import LIVE
 from portal.message_templates import RenderFailed, Renderer, Templates, VersionEntry
 from portal.notifications.attachments import load_attachments
-from portal.people import AddressRow, PersonRow, addresses_of, people_by_external, people_by_id
+from portal.people.queries import AddressRow, PersonRow, addresses_of, people_by_external, people_by_id
 from portal.preferences.suppress import suppressed
 from portal.providers import Accounts
 from portal.sdk import Attachment, Message
@@ -255,7 +256,13 @@ class Planner:
         )
 
     async def _versions(self, ids: Iterable[UUID]) -> dict[UUID, VersionEntry]:
-        return {id_: await self._templates.version(id_) for id_ in ids}
+        found = {}
+        for id_ in ids:
+            version = await self._templates.version(id_)
+            if version is None:
+                raise NotFound("template version", id_)
+            found[id_] = version
+        return found
 
     async def _resume(self, conn: AsyncConnection, chunk: Row[Any], plan: Plan, pause: _Pause) -> None:
         """Deliveries that exist already: retries, deferrals, and those that a dead worker left behind."""
@@ -396,7 +403,7 @@ async def _people(conn: AsyncConnection, items: Sequence[Item], versions: dict[U
     return people
 
 
-async def _waiting_deliveries(conn: AsyncConnection, chunk: Row[Any]) -> Sequence[Row[Any]]:
+async def _waiting_deliveries(conn: AsyncConnection, chunk: Row[Any]) -> list[Any]:
     statement = (
         select(
             Delivery.id,
@@ -423,7 +430,7 @@ async def _waiting_deliveries(conn: AsyncConnection, chunk: Row[Any]) -> Sequenc
         .where(Delivery.chunk_id == chunk.id, Delivery.status.in_(RESUMED), Notification.status.in_(LIVE))
         .order_by(Delivery.id)
     )
-    return (await conn.execute(statement)).all()
+    return list(await conn.execute(statement))
 
 
 async def _siblings(conn: AsyncConnection, notification_ids: set[UUID]) -> dict[UUID, int]:

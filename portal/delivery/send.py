@@ -280,10 +280,11 @@ class Run:
         """
         outcomes = []
         for job in self._plan.doubtful:
-            result: Receipt | SendFailed = SendFailed("The worker ended during the call.", ambiguous=True, code="crash")
+            doubt = SendFailed("The worker ended during the call.", ambiguous=True, code="crash")
+            result: Receipt | SendFailed = doubt
             account = self._sender.account(job.account_id)
             if account is not None and account.usable and account.provider.capabilities.lookup:
-                result = await self._look_up(account, job, SendFailed(result.reason, ambiguous=True, code="crash"))
+                result = await self._look_up(account, job, doubt)
             if isinstance(result, SendFailed) and (not result.ambiguous or self._sender.may_repeat(job)):
                 self._plan.jobs.append(job)
                 self._plan.crashed.append(job)

@@ -221,7 +221,7 @@ async def _end_of_single(
         final = "failed" if status == "dead" else status
         rows.append({"id": job.notification_id, "status": final, "reason": reason, "settled_at": now})
     await bulk.update(conn, Notification, ["id"], rows)
-    await count_terminal(conn, lease.chunk.lane, Counter(row["status"] for row in rows))
+    await count_terminal(conn, lease.chunk.lane, Counter(str(row["status"]) for row in rows))
 
 
 async def _end_notifications(conn: AsyncConnection, lease: Lease, ids: Iterable[UUID], now: datetime) -> None:
@@ -245,7 +245,7 @@ async def _end_notifications(conn: AsyncConnection, lease: Lease, ids: Iterable[
         if end is not None:
             rows.append({"id": notification_id, "status": end[0], "reason": end[1], "settled_at": now})
     await bulk.update(conn, Notification, ["id"], rows)
-    await count_terminal(conn, lease.chunk.lane, Counter(row["status"] for row in rows))
+    await count_terminal(conn, lease.chunk.lane, Counter(str(row["status"]) for row in rows))
 
 
 def _end_of(deliveries: Sequence[tuple[str, str | None]]) -> tuple[str, str | None] | None:

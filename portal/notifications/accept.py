@@ -171,10 +171,10 @@ class Acceptor:
         for request, error, answer in losers:
             if request.done.done():
                 continue
-            if error is not None:
-                request.done.set_exception(error)
-            else:
+            if answer is not None:
                 request.done.set_result(answer)
+            elif error is not None:
+                request.done.set_exception(error)
         return chunks
 
     def _chunks(self, requests: Sequence[Request]) -> list[dict[str, Any]]:

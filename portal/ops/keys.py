@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,7 +34,8 @@ async def create(settings: Settings, name: str, *, application: str, scopes: Seq
         await db.close()
 
 
-async def _create(conn: AsyncConnection, name: str, application: str, scopes: list[str], mode: str) -> str:
+async def _create(conn: AsyncConnection, name: str, application: str, scopes: list[str], mode: Literal["live", "test"]
+) -> str:
     application_id = await ensure_application(conn, application)
     key_id, clear = await create_key(conn, application_id, name, mode, scopes, None)
     await record(conn, SYSTEM, "key.create", str(key_id), None, {"name": name, "application": application, "mode": mode})
