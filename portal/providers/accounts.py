@@ -114,7 +114,7 @@ class Accounts:
         self._db = db
         self._registry = registry
         self._keyring = keyring
-        self._guard = guard or Guard()
+        self.guard = guard or Guard()
         self._accounts: dict[UUID, OpenAccount] = {}
         self._routes: dict[tuple[str, UUID | None], list[_Step]] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -176,7 +176,7 @@ class Accounts:
         known = self._accounts.get(row.id)
         if known is not None and known.version == row.version:
             return known
-        return open_account(row, self._db, self._registry, self._keyring, self._guard)
+        return open_account(row, self._db, self._registry, self._keyring, self.guard)
 
     def _retire(self, account: OpenAccount) -> None:
         task = asyncio.create_task(account.close(), name=f"close-account-{account.key}")

@@ -62,7 +62,7 @@ async def create_account(
     }
     await conn.execute(insert(ProviderAccount).values(row))
     await bump(conn, "providers")
-    await record(conn, actor, "provider_account.create", str(account_id), None, audited(row, secrets))
+    await record(conn, actor, "provider_account.create", f"provider_account/{account_id}", None, audited(row, secrets))
     return account_id
 
 
@@ -86,4 +86,4 @@ def check(registry: Registry, given: AccountCreate) -> type[Provider]:
 def audited(row: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, Any]:
     """What the audit keeps of an account: everything but the secrets, of which only the names."""
     kept = ("key", "title", "channel", "provider", "settings", "enabled", "concurrency", "timeout_seconds")
-    return {**{name: row[name] for name in kept}, "secrets": sorted(secrets)}
+    return {**{name: row[name] for name in kept}, "sealed": sorted(secrets)}

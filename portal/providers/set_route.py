@@ -88,4 +88,4 @@ async def _told(
     after: dict[str, Any] | None,
 ) -> None:
     await bump(conn, "providers")
-    await record(conn, actor, action, str(target), before, after)
+    await record(conn, actor, action, f"route/{target}", before, after)

@@ -56,7 +56,7 @@ async def update_account(
         values["settings_version"] = settings[2]
     await _write(conn, row, values)
     after = audited({**row._asdict(), **values}, secrets)
-    await record(conn, actor, "provider_account.update", str(account_id), before, after)
+    await record(conn, actor, "provider_account.update", f"provider_account/{account_id}", before, after)
 
 
 def _merged(
@@ -91,4 +91,6 @@ async def remove_account(conn: AsyncConnection, actor: Actor, account_id: UUID) 
         await conn.execute(delete(table).where(column == account_id))
     await conn.execute(delete(ProviderAccount).where(ProviderAccount.id == account_id))
     await bump(conn, "providers")
-    await record(conn, actor, "provider_account.remove", str(account_id), audited(row._asdict(), {}), None)
+    await record(
+        conn, actor, "provider_account.remove", f"provider_account/{account_id}", audited(row._asdict(), {}), None
+    )
