@@ -87,10 +87,10 @@ def _diagram(noun: str) -> str:
 
 def openapi() -> dict[str, Any]:
     """The OpenAPI document of the app, without what depends on the machine."""
-    from portal.app import create_app
+    from portal.app import create_framework
 
     with tempfile.TemporaryDirectory() as folder:
-        app = create_app(Settings(data_dir=folder))
+        app = create_framework(Settings(data_dir=folder))
         return dict(json.loads(json.dumps(app.openapi_schema.to_schema())))
 
 

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "templates"
 TEMPLATES = sorted(FOLDER.rglob("*.html"))
 PAGES = [path for path in TEMPLATES if not path.name.startswith(("_", "base"))]
-JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+STATEMENT = re.compile(r"\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 # Data for a script, not a script: it is never run.
 DATA = {"application/json"}
 
@@ -31,7 +32,7 @@ class Inline(HTMLParser):
         super().__init__()
         self.found: list[str] = []
         # An expression inside a tag must not end it; what it prints is escaped text.
-        self.feed(JINJA.sub("x", source))
+        self.feed(EXPRESSION.sub("x", STATEMENT.sub(" ", source)))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = dict(attributes)
