@@ -154,7 +154,7 @@ class VisitMiddleware:
         authorization = headers.get(b"authorization")
         if authorization is not None:
             visit.by_key = True
-            visit.actor = await actor_by_key(self._state.keys, authorization)
+            visit.actor = await actor_by_key(self._state["keys"], authorization)
             return
         identifier = visit.given.get(visit.cookies.session)
         if not identifier:
