@@ -116,9 +116,11 @@ class Kv:
         wait = BACKOFF_FIRST
         while True:
             if self.up:
-                wait, pause = BACKOFF_FIRST, CHECK_SECONDS
+                wait = BACKOFF_FIRST
+                # Not wait_for: until Python 3.12 it can swallow a cancellation that comes with the event.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._hurry.wait(), pause)
+                    async with asyncio.timeout(CHECK_SECONDS):
+                        await self._hurry.wait()
             if not self.up:
                 await asyncio.sleep(random.uniform(wait / 2, wait))
                 wait = min(wait * 2, BACKOFF_LAST)

@@ -160,8 +160,10 @@ class LaneWorker(Worker):
             group.create_task(self._keep_beating(), name="lanes-heart-beat")
             while True:
                 await self._poll_iteration()
+                # Not wait_for: until Python 3.12 it can swallow a cancellation that comes with the event.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._rest)
+                    async with asyncio.timeout(self._rest):
+                        await self._wake.wait()
 
     # -- picking ------------------------------------------------------------------------------------------------------
 
