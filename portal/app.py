@@ -63,6 +63,8 @@ def create_framework(settings: Settings) -> Litestar:
         dependencies={**wiring.DEPENDENCIES, **{name: Provide(_giver(name), sync_to_thread=False) for name in PROVIDED}},
         exception_handlers=wiring.EXCEPTION_HANDLERS,
         lifespan=[_lifespan],
+        # `portal.runtime.logs` has set logging up; the framework must not do it again.
+        logging_config=None,
         request_class=HTMXRequest,
         state=State({"settings": settings}),
         openapi_config=_openapi(settings),
@@ -75,7 +77,7 @@ def create_framework(settings: Settings) -> Litestar:
 
 def _giver(name: str) -> Callable[[State], Any]:
     def give(state: State) -> Any:
-        return getattr(state, name)
+        return state[name]  # not an attribute: `keys` is a method of every mapping
 
     return give
 

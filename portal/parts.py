@@ -12,8 +12,8 @@ from msgspec import Struct
 from portal.access import KeyCache
 from portal.access.check_secret import check_secret
 from portal.db import Database, Revisions
+from portal.db.version import require_migrated
 from portal.delivery.stops import Stops
-from portal.errors import SettingsError
 from portal.kv import Kv, connect
 from portal.message_templates import Renderer, Templates
 from portal.plugin_loader import Registry, load
@@ -75,7 +75,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         stops=Stops(db, revisions),
     )
     try:
-        await _require_migrated(db)
+        await require_migrated(db)
         await check_secret(db, keyring)
         await db.transact(seed, registry)
         for cache in (parts.keys, parts.templates, accounts, parts.categories, parts.stops):
@@ -94,12 +94,3 @@ def redis_url(settings: Settings) -> str | None:
         return settings.redis_url
     running = find_running(settings.data_path)
     return running.redis_url or None if running else None
-
-
-async def _require_migrated(db: Database) -> None:
-    # Alembic takes half a second to import; a process that only serves reads one row instead.
-    from portal.db.migrate import current, head
-
-    at, newest = await current(db), head()
-    if at != newest:
-        raise SettingsError(f"The database is at migration {at or 'none'}, this version needs {newest}: run `portal migrate`.")

@@ -16,6 +16,16 @@ KILL_SECONDS = 10
 FILES = 16_384
 
 
+# The server's own records go through our formatter like everybody's.
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {},
+    "handlers": {},
+    "loggers": {"_granian": {"propagate": True}, "granian.access": {"propagate": True}},
+}
+
+
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM; returns after the workers have ended."""
     from granian import Granian
@@ -38,6 +48,7 @@ def serve(settings: Settings) -> None:
         workers_kill_timeout=KILL_SECONDS,
         websockets=False,
         log_access=False,
+        log_dictconfig=LOGGING,
         log_level=levels["warning" if settings.log_level == "info" else settings.log_level],
     ).serve()
 

@@ -150,7 +150,7 @@ def configure(level: str = "info", *, as_json: bool = False, stream: TextIO | No
     logging.captureWarnings(True)
     # A failing log call says so on standard error with the record's arguments; better to lose the record.
     logging.raiseExceptions = False
-    for name in ("asyncio", "aiosqlite", "httpx", "httpcore", "hpack"):
+    for name in ("asyncio", "aiosqlite", "httpx", "httpcore", "hpack", "alembic"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     sys.excepthook = _uncaught
 
