@@ -24,7 +24,7 @@ from portal.delivery.retry import Dead, Failover, Hold, Policy, Retry, next_step
 from portal.ledger.counts import count_terminal
 from portal.ledger.models import Attempt, Chunk, Delivery, Notification, SandboxMessage
 from portal.ledger.packing import insert_members
-from portal.ledger.statuses import DELIVERY_TERMINAL, LIVE
+from portal.ledger.statuses import DELIVERY_TERMINAL, LIVE, end_of
 from portal.preferences.suppress import suppress
 from portal.sdk import Receipt, SendFailed
 
@@ -241,24 +241,11 @@ async def _end_notifications(conn: AsyncConnection, lease: Lease, ids: Iterable[
         statuses[notification_id].append((status, reason))
     rows = []
     for notification_id in sorted(live):
-        end = _end_of(statuses[notification_id])
+        end = end_of(statuses[notification_id])
         if end is not None:
             rows.append({"id": notification_id, "status": end[0], "reason": end[1], "settled_at": now})
     await bulk.update(conn, Notification, ["id"], rows)
     await count_terminal(conn, lease.chunk.lane, Counter(str(row["status"]) for row in rows))
-
-
-def _end_of(deliveries: Sequence[tuple[str, str | None]]) -> tuple[str, str | None] | None:
-    """The terminal status that ended deliveries add up to; None while one lives."""
-    statuses = {status for status, _ in deliveries}
-    if not statuses or not statuses <= set(DELIVERY_TERMINAL):
-        return None
-    if "sent" in statuses:
-        return "sent", None
-    for status, final in (("dead", "failed"), ("expired", "expired"), ("cancelled", "cancelled"), ("skipped", "skipped")):
-        if status in statuses:
-            return final, next(reason for ended, reason in deliveries if ended == status)
-    return None
 
 
 async def _store_notifications(conn: AsyncConnection, items: Sequence[Item]) -> None:

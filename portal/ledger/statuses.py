@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 LANES: Final = ("high", "medium", "low")
@@ -65,6 +66,19 @@ REASONS: Final = {
     "expired": "It was no longer of use when its turn came.",
     "cancelled": "Somebody cancelled it.",
 }
+
+
+def end_of(deliveries: Sequence[tuple[str, str | None]]) -> tuple[str, str | None] | None:
+    """The end (status, reason) that a notification's deliveries, given likewise, add up to; None while one lives."""
+    statuses = {status for status, _ in deliveries}
+    if not statuses or not statuses <= set(DELIVERY_TERMINAL):
+        return None
+    if "sent" in statuses:
+        return "sent", None
+    for status, final in (("dead", "failed"), ("expired", "expired"), ("cancelled", "cancelled"), ("skipped", "skipped")):
+        if status in statuses:
+            return final, next(reason for ended, reason in deliveries if ended == status)
+    return None
 
 
 def may_move(noun: str, before: str, after: str) -> bool:
