@@ -44,7 +44,9 @@ async def verify(db: Database, keyring: Keyring, known: tuple[int, str] | None =
         except _Broken as error:
             broken = str(error)
         waiting = select(func.count(), func.min(AuditEntry.created_at)).where(AuditEntry.seq.is_(None))
-        unsealed, oldest = tuple((await conn.execute(waiting)).one())
+        row = (await conn.execute(waiting)).one()
+        unsealed: int = row[0]
+        oldest: datetime | None = row[1]
     age = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
     return AuditVerdict(
         broken=broken,

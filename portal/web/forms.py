@@ -26,7 +26,7 @@ KEPT = "stored, leave empty to keep"
 
 class Field(Struct, kw_only=True):
     """One control. `kind`: text, email, url, password, secret, number, textarea, list, json, select, checks, checkbox,
-    datetime, hidden. `options` are (value, label) pairs; `value` is text, a bool for checkbox, a list for checks."""
+    datetime, hidden. `options` are (value, label) or (value, label, note); `value` is text, a bool for checkbox, a list for checks."""
 
     name: str
     label: str
@@ -36,7 +36,7 @@ class Field(Struct, kw_only=True):
     error: str = ""
     required: bool = False
     placeholder: str = ""
-    options: list[tuple[str, str]] = []
+    options: Sequence[tuple[str, ...]] = ()
     attributes: dict[str, str] = {}
 
 
