@@ -14,15 +14,18 @@ HTTP vendor can answer, `ChannelContract` is for adapters. Needs pytest and pyte
 
 import ast
 import asyncio
+import importlib.util
 import inspect
 import re
 import socket
 import ssl
+import sys
 import tomllib
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import httpx2
@@ -633,3 +636,22 @@ class ChannelContract:
 
     def test_it_has_no_state(self) -> None:
         assert not vars(self.make()), "one instance serves all: nothing is kept on it"
+
+
+def import_plugin(folder: Path) -> ModuleType:
+    """Make the plugin in this folder importable as `plugins.<folder>`, wherever it lies, as the portal does."""
+    name = f"plugins.{folder.name}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if importlib.util.find_spec("plugins") is None:
+        sys.modules["plugins"] = ModuleType("plugins")
+        sys.modules["plugins"].__path__ = []
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
