@@ -21,6 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from portal.runtime.processes import start_time
+
 log = logging.getLogger("portal.runtime")
 
 EXIT_CODE = 70
@@ -49,8 +51,8 @@ class Watchdog:
 
     `limit_seconds`: how long the loop may stand still. `culprit(module)` is called in the watchdog's thread, before the
     process ends, with the innermost plugin module on the loop's stack; it must be quick and must not need the loop.
-    `report`: a file for the second line of defence; what an earlier process left there is read, and told to `culprit`,
-    at `start`. `plugin_of(module, filename)` says which plugin a frame belongs to.
+    `report`: a file of this process, named with its pid, for the second line of defence; what dead processes left in
+    files of the same name with other pids is read, and told to `culprit`, at `start`. `plugin_of(module, filename)` says which plugin a frame belongs to.
     """
 
     def __init__(
@@ -147,21 +149,36 @@ class Watchdog:
                 log.error("the culprit could not be recorded: %s", type(error).__name__)
 
     def _read_report(self) -> None:
-        """Name what an earlier process was stuck in, and open the file for our own last words."""
+        """Name what dead processes were stuck in, and open the file for our own last words."""
         if self._report_path is None:
             return
         try:
-            text = self._report_path.read_text(errors="replace") if self._report_path.exists() else ""
             self._report_path.parent.mkdir(parents=True, exist_ok=True)
+            for path in _left_by_the_dead(self._report_path):
+                text = path.read_text(errors="replace")
+                path.unlink()
+                self._name_stuck(text)
             self._report = self._report_path.open("w")
         except OSError as error:
             log.warning("the watchdog's report cannot be used: %s", error)
+
+    def _name_stuck(self, text: str) -> None:
+        if "Timeout" not in text:
             return
-        if "Timeout" in text:
-            frames = [(found["file"], found["line"], found["function"]) for found in _DUMPED.finditer(text)]
-            places = " < ".join(f"{file}:{line} {function}" for file, line, function in frames[:12])
-            log.critical("an earlier process stood still, without ever giving the interpreter back, in %s", places)
-            self._name(next(filter(None, (self._plugin_of("", file) for file, _, _ in frames)), None))
+        frames = [(found["file"], found["line"], found["function"]) for found in _DUMPED.finditer(text)]
+        places = " < ".join(f"{file}:{line} {function}" for file, line, function in frames[:12])
+        log.critical("an earlier process stood still, without ever giving the interpreter back, in %s", places)
+        self._name(next(filter(None, (self._plugin_of("", file) for file, _, _ in frames)), None))
+
+
+def _left_by_the_dead(own: Path) -> list[Path]:
+    """Reports like `own` whose process is gone; one without a pid in its name belongs to whoever comes next."""
+    found = re.search(r"\d+", own.name)
+    if found is None:
+        return [own] if own.exists() else []
+    pattern = re.compile(re.escape(own.name[: found.start()]) + r"(\d+)" + re.escape(own.name[found.end() :]))
+    named = ((path, pattern.fullmatch(path.name)) for path in own.parent.iterdir())
+    return [path for path, match in named if match and (path == own or start_time(int(match[1])) is None)]
 
 
 def _frames(frame: FrameType | None) -> list[tuple[str, str, int, str]]:
