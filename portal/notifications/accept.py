@@ -271,7 +271,8 @@ async def _contest(
     columns = (Idempotency.application_id, Idempotency.key, Idempotency.fingerprint, Idempotency.notification_id)
     found = await conn.execute(
         select(*columns).where(
-            Idempotency.application_id.in_({r.application_id for r in keyed}), Idempotency.key.in_({r.key for r in keyed})
+            Idempotency.application_id.in_({r.application_id for r in keyed}),
+            Idempotency.key.in_({r.key for r in keyed}),
         )
     )
     holders = {(row.application_id, row.key): row for row in found}

@@ -19,5 +19,6 @@ async def load_attachments(conn: AsyncConnection, ids: Collection[str]) -> dict[
     columns = (AttachmentFile.id, AttachmentFile.name, AttachmentFile.content_type, AttachmentFile.content)
     rows = await conn.execute(select(*columns).where(AttachmentFile.id.in_([UUID(id_) for id_ in ids])))
     return {
-        str(row.id): Attachment(name=row.name, content_type=row.content_type, content=bytes(row.content)) for row in rows
+        str(row.id): Attachment(name=row.name, content_type=row.content_type, content=bytes(row.content))
+        for row in rows
     }

@@ -45,9 +45,7 @@ class NotificationIn(Struct, forbid_unknown_fields=True, kw_only=True):
     reference: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     reply_to: Annotated[str, Meta(min_length=3, max_length=254)] | None = None
     attachments: Annotated[list[UUID], Meta(max_length=20)] = []
-    metadata: Annotated[
-        dict[Annotated[str, Meta(min_length=1, max_length=40)], ShortText], Meta(max_length=16)
-    ] = {}
+    metadata: Annotated[dict[Annotated[str, Meta(min_length=1, max_length=40)], ShortText], Meta(max_length=16)] = {}
 
 
 class BulkItem(NotificationIn, kw_only=True):
@@ -66,7 +64,7 @@ class NotificationAccepted(Struct):
 class NotificationPatch(Struct, forbid_unknown_fields=True, kw_only=True):
     """What may change while no worker has the notification; everything left out stays. `send_at` null is now."""
 
-    send_at: datetime | None | UnsetType = UNSET
+    send_at: datetime | UnsetType | None = UNSET
     priority: Priority | UnsetType = UNSET
     data: dict[str, Any] | UnsetType = UNSET
 
