@@ -176,6 +176,8 @@ _PLAIN: dict[str, Any] = {
 def _type(variable: Variable) -> Any:
     if variable.type == "list":
         item: Any = Any if variable.items is None else _type(variable.items)
+        if variable.items is not None and not variable.items.required:
+            item = item | None
         return Annotated[types.GenericAlias(list, (item,)), Meta(max_length=MAX_ITEMS)]
     if variable.type == "object":
         if not variable.fields:
@@ -294,6 +296,7 @@ class Need:
         self.kind = "list"
         if self.item is None:
             self.item = Need()
+            self.item.demanded = True
         return self.item
 
     def suggest(self, kind: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from jinja2 import Undefined
+from jinja2 import Undefined, pass_context
 from jinja2.exceptions import TemplateRuntimeError
 from markupsafe import Markup, escape
 
@@ -493,6 +493,16 @@ def do_round(value: Any, digits: Any = 0) -> int | float:
     return int(made) if places == 0 else made
 
 
+def _for_reader(function: Callable[..., str]) -> Callable[..., str]:
+    """A filter that depends on the locale: Jinja would compute it while compiling, when its value is a constant."""
+
+    @pass_context
+    def filtered(_scope: Any, *args: Any, **kwargs: Any) -> str:
+        return function(*args, **kwargs)
+
+    return filtered
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     # text
     "upper": lambda value: finished(text(value).upper()),
@@ -535,12 +545,12 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "float": lambda value, default=0.0: float(_or(value, default)),
     "abs": lambda value: abs(number(value)),
     "round": do_round,
-    "number": do_number,
-    "currency": do_currency,
-    "percent": do_percent,
-    "date": do_date,
+    "number": _for_reader(do_number),
+    "currency": _for_reader(do_currency),
+    "percent": _for_reader(do_percent),
+    "date": _for_reader(do_date),
     "time": do_time,
-    "datetime": do_datetime,
+    "datetime": _for_reader(do_datetime),
 }
 # Of use in one kind of part only.
 FILTERS_BY_KIND: dict[str, dict[str, Callable[..., Any]]] = {"html": {"nl2br": do_nl2br}, "json": {"tojson": do_tojson}}

@@ -47,7 +47,7 @@ REFUSED_WORDS = {
     nodes.Macro: "macro", nodes.CallBlock: "call", nodes.Import: "import", nodes.FromImport: "import",
     nodes.Include: "include", nodes.Extends: "extends", nodes.Block: "block", nodes.FilterBlock: "filter blocks",
     nodes.AssignBlock: "set blocks", nodes.With: "with", nodes.Pow: "**", nodes.Dict: "objects written in place",
-    nodes.ScopedEvalContextModifier: "autoescape", nodes.NSRef: "namespace",
+    nodes.ScopedEvalContextModifier: "autoescape", nodes.Scope: "autoescape", nodes.NSRef: "namespace",
 }  # fmt: skip
 
 
