@@ -44,22 +44,23 @@ def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=_name)
-def test_a_module_is_named_after_a_noun_or_a_verb_of_ours(path: Path) -> None:
-    assert path.stem not in NOT_A_SUBJECT
+def test_a_module_is_named_after_a_noun_or_a_verb_of_ours() -> None:
+    assert [_name(path) for path in SHIPPED if path.stem in NOT_A_SUBJECT] == []
 
 
-@pytest.mark.parametrize("path", [path for path in CODE if path.read_text().strip()], ids=_name)
-def test_a_module_begins_with_its_sentence(path: Path) -> None:
-    said = ast.get_docstring(ast.parse(path.read_text()))
-    assert said, "say in a sentence what it owns"
+def test_a_module_begins_with_a_sentence_that_says_what_it_owns() -> None:
+    silent = [path for path in CODE if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))]
+    assert [_name(path) for path in silent] == []
 
 
-@pytest.mark.parametrize("path", CODE, ids=_name)
-def test_a_rule_that_is_switched_off_is_named(path: Path) -> None:
-    lines = path.read_text().splitlines()
+def test_a_rule_that_is_switched_off_is_named() -> None:
     bare = re.compile(r"#\s*(noqa(?!:)|type:\s*ignore(?!\[))")
-    assert [number for number, line in enumerate(lines, 1) if bare.search(line)] == []
+    places = [f"{_name(path)}:{number}" for path in CODE for number, line in _lines(path) if bare.search(line)]
+    assert places == []
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    return enumerate(path.read_text().splitlines(), 1)
 
 
 def _words(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -93,16 +94,13 @@ def vendors(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     return VENDORS | (registry.providers.keys() - registry.channels.keys() - PART_OF_THE_PRODUCT)
 
 
-@pytest.mark.parametrize("path", CORE, ids=_name)
-def test_the_core_names_no_vendor(path: Path, vendors: set[str]) -> None:
+def test_the_core_names_no_vendor(vendors: set[str]) -> None:
     pattern = re.compile(rf"(?<![a-z])({'|'.join(sorted(vendors))})(?![a-z])", re.IGNORECASE)
-    found = [(line, word) for line, word in _words(ast.parse(path.read_text())) if pattern.search(word)]
-    assert found == []
+    words = [(path, *found) for path in CORE for found in _words(ast.parse(path.read_text()))]
+    assert [f"{_name(path)}:{line} {word}" for path, line, word in words if pattern.search(word)] == []
 
 
 def test_the_pages_name_no_vendor(vendors: set[str]) -> None:
     pattern = re.compile(rf"\b({'|'.join(sorted(vendors))})\b", re.IGNORECASE)
-    found = [
-        (_name(path), match) for path in ROOT.glob("templates/**/*.html") for match in pattern.findall(path.read_text())
-    ]
-    assert found == []
+    pages = [(path, number, line) for path in ROOT.glob("templates/**/*.html") for number, line in _lines(path)]
+    assert [f"{_name(path)}:{number}" for path, number, line in pages if pattern.search(line)] == []

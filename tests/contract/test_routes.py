@@ -22,6 +22,8 @@ OPEN_GUARDS = {"public", "machines"}
 PUBLIC = {
     "/health": "a load balancer asks whether the process lives",
     "/ready": "a load balancer asks whether it may send requests",
+    "/sign-in": "the door itself",
+    "/sign-in/link": "a one-time link from a mail or the terminal",
     "/schema": "how to use the API is no secret",
     "/schema/openapi.json": "how to use the API is no secret",
 }

@@ -47,14 +47,13 @@ def comparisons(source: str) -> list[tuple[int, str]]:
     return found
 
 
-@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_secret_is_compared_with_equality(path: Path) -> None:
-    known = KNOWN.get(str(path.relative_to(ROOT)), {})
-    found = [
-        (line, name)
-        for line, name in comparisons(path.read_text())
-        if name not in known and not _is_a_column(path, line)
-    ]
+def test_no_secret_is_compared_with_equality() -> None:
+    found = []
+    for path in CODE:
+        name = str(path.relative_to(ROOT))
+        for line, word in comparisons(path.read_text()):
+            if word not in KNOWN.get(name, {}) and not _is_a_column(path, line):
+                found.append(f"{name}:{line} {word}")
     assert found == [], "use hmac.compare_digest"
 
 
