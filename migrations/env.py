@@ -32,12 +32,19 @@ def _render(kind: str, item: Any, autogenerate: AutogenContext) -> str | Literal
     return f"{name}()"
 
 
+def _unless_empty(_context: Any, _revision: Any, directives: list[Any]) -> None:
+    """Write no file when the models say nothing new."""
+    if directives and directives[0].upgrade_ops.is_empty():
+        directives.clear()
+
+
 def _migrate(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         compare_type=True,
         render_item=_render,
+        process_revision_directives=_unless_empty,
         # SQLite cannot alter a column: the table is copied.
         render_as_batch=connection.dialect.name == "sqlite",
     )

@@ -33,8 +33,9 @@ def _compare(connection: Connection, name: str) -> None:
     config = configuration()
     config.attributes["connection"] = connection
     script = command.revision(config, message=name, autogenerate=True)
-    assert not isinstance(script, list)
-    assert script is not None
+    if script is None or isinstance(script, list):
+        print("The models say nothing new.", file=sys.stderr)
+        return
     subprocess.run([sys.executable, "-m", "ruff", "check", "--fix", "-q", script.path], check=False)
     subprocess.run([sys.executable, "-m", "ruff", "format", "-q", script.path], check=True)
     print(f"Wrote {script.path}; read it before you commit it.", file=sys.stderr)
