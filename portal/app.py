@@ -60,7 +60,10 @@ def create_framework(settings: Settings) -> Litestar:
             *_routers("api", "router"),
             *_routers("pages", "pages_router"),
         ],
-        dependencies={**wiring.DEPENDENCIES, **{name: Provide(_giver(name), sync_to_thread=False) for name in PROVIDED}},
+        dependencies={
+            **wiring.DEPENDENCIES,
+            **{name: Provide(_giver(name), sync_to_thread=False) for name in PROVIDED},
+        },
         exception_handlers=wiring.EXCEPTION_HANDLERS,
         lifespan=[_lifespan],
         # `portal.runtime.logs` has set logging up; the framework must not do it again.
@@ -100,7 +103,9 @@ def _openapi(settings: Settings) -> OpenAPIConfig:
         path="/schema",
         render_plugins=[],
         components=[
-            Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer", description="An API key.")})
+            Components(
+                security_schemes={"key": SecurityScheme(type="http", scheme="bearer", description="An API key.")}
+            )
         ],
         security=[{"key": []}],
     )
@@ -114,6 +119,7 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
         acceptor = make_acceptor(parts)
         validator = Validator(parts.registry, parts.categories)
         intake = Intake(
+            db=parts.db,
             keys=parts.keys,
             limiter=limiter,
             templates=parts.templates,
@@ -125,11 +131,14 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
         given = {field: getattr(parts, field) for field in parts.__struct_fields__}
         given |= {"parts": parts, "limiter": limiter, "acceptor": acceptor, "validator": validator, "intake": intake}
         app.state.update(given)
-        app.state.banners = lambda: [f"{stop.kind} {stop.key} is stopped: {stop.reason}" for stop in parts.stops.entries]
+        app.state.banners = lambda: [
+            f"{stop.kind} {stop.key} is stopped: {stop.reason}" for stop in parts.stops.entries
+        ]
         try:
             yield
         finally:
             await acceptor.close()
+            await intake.close()
             await limiter.close()
 
 

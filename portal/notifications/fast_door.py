@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from portal.notifications.body import Receive, read_body
 from portal.notifications.intake import Answer, Intake
 
 PATH = "/api/v1/notifications"
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -32,28 +32,11 @@ class FastDoor:
         if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        body = await _read(receive)
+        body = await read_body(receive)
         if body is None:
             return
         answer = await self._intake().answer(dict(scope["headers"]), body)
         await _reply(send, answer)
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """The whole body, or None when the client went away before its end: then nothing is accepted."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        return None
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body
-    parts = [body]
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        parts.append(message.get("body", b""))
-    return b"".join(parts)
 
 
 async def _reply(send: Send, answer: Answer) -> None:

@@ -10,16 +10,19 @@ import hashlib
 import time
 from datetime import UTC, datetime
 from typing import NamedTuple
+from uuid import UUID
 
 import msgspec
 
 from portal.access import ApiKeyEntry, KeyCache
-from portal.db import new_id
+from portal.db import Database, new_id
 from portal.errors import InvalidInput, NotAllowed, NotSignedIn, PortalError, TooLarge, TooMany
 from portal.kv import Limiter, Verdict
 from portal.ledger.packing import Member, encode_content, encode_member, to_microseconds
 from portal.message_templates import TemplateEntry, Templates
 from portal.notifications.accept import Acceptor, Request
+from portal.notifications.approval import Singles
+from portal.notifications.attachments import check_attachments
 from portal.notifications.decode import decode
 from portal.notifications.schemas import NotificationIn
 from portal.notifications.validate import Validator
@@ -42,12 +45,34 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class Draft(NamedTuple):
+    """A checked notification that has no id yet. `due` is None for now."""
+
+    member: Member
+    lane: str
+    due: datetime | None
+
+    def request(self, id_: UUID, application_id: UUID, key: str | None, fingerprint: bytes) -> Request:
+        """The request with this id, for the acceptor."""
+        self.member.id = id_.bytes
+        return Request(
+            id=id_,
+            application_id=application_id,
+            lane=self.lane,
+            member=encode_member(self.member),
+            due=self.due,
+            key=key,
+            fingerprint=fingerprint,
+        )
+
+
 class Intake:
     """Everything that is needed to answer, bound once per process."""
 
     def __init__(
         self,
         *,
+        db: Database,
         keys: KeyCache,
         limiter: Limiter,
         templates: Templates,
@@ -57,7 +82,9 @@ class Intake:
         rate: float,
         burst_seconds: float = 2.0,
     ) -> None:
+        self._db = db
         self._keys = keys
+        self._singles = Singles(db)
         self._limiter = limiter
         self._templates = templates
         self._validator = validator
@@ -77,14 +104,17 @@ class Intake:
             limits = await self.limit(key)
             if len(body) > self._max_body:
                 raise TooLarge(f"The body has {len(body)} bytes; {self._max_body} are allowed.", limit=self._max_body)
-            request, status = await self.request(key, decode(body, _decoder), headers.get(b"idempotency-key"))
+            request, member = await self.request(key, decode(body, _decoder), headers.get(b"idempotency-key"))
             answering = await self._acceptor.submit(request)
         except PortalError as error:
             status_code, extra, body = problem(error)
             return Answer(status_code, [*extra, *limits], body)
         head = [JSON, *limits]
+        status = b"scheduled" if request.due else b"accepted"
         if answering != request.id:
             head.append((b"idempotent-replayed", b"true"))
+        elif key.mode == "live":
+            self._singles.count(key.application_id, member.template, member.category)
         return Answer(202, head, b'{"id":"%b","status":"%b"}' % (str(answering).encode(), status))
 
     async def authenticate(self, headers: Headers) -> ApiKeyEntry:
@@ -131,20 +161,26 @@ class Intake:
 
     async def request(
         self, key: ApiKeyEntry, ask: NotificationIn, idempotency_key: bytes | str | None
-    ) -> tuple[Request, bytes]:
-        """A checked request for the acceptor, and the status that the caller is told."""
+    ) -> tuple[Request, Member]:
+        """A checked request for the acceptor, and the member that is packed in it."""
         template = await self.template(ask.template)
-        now_seconds = time.time()
-        now = datetime.fromtimestamp(now_seconds, UTC)
-        checked = self._validator.check(ask, template, key, now)
-        id_ = new_id()
+        draft = self.draft(key, ask, template, time.time())
+        if ask.attachments:
+            async with self._db.read() as conn:
+                await check_attachments(conn, key.application_id, ask.attachments, draft.due)
+        given = None if idempotency_key is None else check_idempotency_key(idempotency_key)
+        return draft.request(new_id(), key.application_id, given, fingerprint(ask) if given else b""), draft.member
+
+    def draft(self, key: ApiKeyEntry, ask: NotificationIn, template: TemplateEntry, now_seconds: float) -> Draft:
+        """The request checked and packed but for its id; raises `InvalidInput` or `NotAllowed`."""
+        checked = self._validator.check(ask, template, key, datetime.fromtimestamp(now_seconds, UTC))
         try:
             content = encode_content(checked.content)
         except OverflowError:
             raise InvalidInput({"data": "expected integers of at most 64 bits; send larger ones as text"}) from None
         created = int(now_seconds * 1_000_000)
         member = Member(
-            id=id_.bytes,
+            id=b"",
             version_id=template.version_id.bytes,
             template=template.key,
             category=checked.category,
@@ -157,16 +193,11 @@ class Intake:
             metadata=ask.metadata or None,
             content=content,
         )
-        request = Request(
-            id=id_,
-            application_id=key.application_id,
-            lane=checked.lane,
-            member=encode_member(member),
-            due=checked.due,
-            key=_idempotency_key(idempotency_key),
-            fingerprint=_fingerprint(ask) if idempotency_key is not None else b"",
-        )
-        return request, b"scheduled" if checked.due else b"accepted"
+        return Draft(member, checked.lane, checked.due)
+
+    async def close(self) -> None:
+        """Write what is counted but not written yet."""
+        await self._singles.close()
 
     async def template(self, key: str) -> TemplateEntry:
         """The published template of this key; raises `InvalidInput`."""
@@ -176,15 +207,14 @@ class Intake:
         return template
 
 
-def _idempotency_key(given: bytes | str | None) -> str | None:
-    if given is None:
-        return None
+def check_idempotency_key(given: bytes | str) -> str:
+    """The key as text; raises `InvalidInput`. Blanks around it would be lost in one database and kept in another."""
     text = given.decode("latin-1") if isinstance(given, bytes) else given
-    if not 1 <= len(text) <= 255 or not text.isprintable():
-        raise InvalidInput({"Idempotency-Key": "expected 1 to 255 printable characters"})
+    if not 1 <= len(text) <= 255 or not text.isprintable() or text != text.strip():
+        raise InvalidInput({"Idempotency-Key": "expected 1 to 255 printable characters without blanks around them"})
     return text
 
 
-def _fingerprint(ask: NotificationIn) -> bytes:
+def fingerprint(ask: NotificationIn) -> bytes:
     """The same for every spelling of the same request: key order and white space do not count."""
     return hashlib.sha256(_canonical.encode(ask)).digest()

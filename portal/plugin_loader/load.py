@@ -89,6 +89,7 @@ def _admit(
         else:
             registry.channels.update({channel.name: channel for channel in channels})
             registry.providers.update({provider.name: provider for provider in providers})
+            registry.scanners.update(_scanner(manager, info.name))
             info.channels = [channel.name for channel in channels]
             info.providers = [provider.name for provider in providers]
     info.warnings = surroundings.changes
@@ -150,6 +151,19 @@ def _called(hook: pluggy.HookCaller, name: str) -> list[Any]:
                 raise Refused(f"{hook.name} returned {type(result).__name__}; expected a list of classes.")
             given.extend(result)
     return given
+
+
+def _scanner(manager: pluggy.PluginManager, name: str) -> dict[str, Callable[[str, str, bytes], str | None]]:
+    """This plugin's own look at uploaded files, if it has one."""
+    found = [impl for impl in manager.hook.scan_attachment.get_hookimpls() if impl.plugin_name == name]
+    return {name: partial(_scan, impl) for impl in found}
+
+
+def _scan(impl: pluggy.HookImpl, name: str, content_type: str, content: bytes) -> str | None:
+    given: dict[str, Any] = {"name": name, "content_type": content_type, "content": content}
+    # An implementation may leave out arguments that it does not need.
+    refusal: Any = impl.function(**{argument: given[argument] for argument in impl.argnames})
+    return None if refusal is None else str(refusal)
 
 
 def _channel(kind: Any) -> ChannelAdapter:

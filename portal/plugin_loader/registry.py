@@ -1,5 +1,7 @@
 """What the plugins gave."""
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from portal.sdk import EVERY_CHANNEL, ChannelAdapter, Provider
@@ -32,6 +34,8 @@ class Registry:
         self.channels: dict[str, ChannelAdapter] = {}
         self.providers: dict[str, type[Provider]] = {}
         self.plugins: list[PluginInfo] = []
+        # Plugin → what it says about an uploaded file (name, content type, content): None, or why it is refused.
+        self.scanners: dict[str, Callable[[str, str, bytes], str | None]] = {}
 
     def providers_of(self, channel: str) -> list[type[Provider]]:
         """The providers that can take messages of this channel, those of the channel alone first."""

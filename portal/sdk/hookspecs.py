@@ -25,3 +25,12 @@ def register_channels() -> list[type[ChannelAdapter]]:  # type: ignore[empty-bod
 @hookspec
 def register_providers() -> list[type[Provider]]:  # type: ignore[empty-body]
     """Return the provider classes of this plugin."""
+
+
+@hookspec
+def scan_attachment(name: str, content_type: str, content: bytes) -> str | None:
+    """Return why this uploaded file must not be taken in, or None when nothing is wrong with it.
+
+    Called in a thread for every upload, before anything is stored; what it raises, and more than 30 seconds, refuse
+    the upload for now. The sentence is shown to whoever uploads.
+    """
