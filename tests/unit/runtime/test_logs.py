@@ -103,7 +103,7 @@ def test_an_exception_is_its_type_and_place_not_its_text(lines: io.StringIO) -> 
 
 def test_an_error_of_the_system_keeps_its_text() -> None:
     with pytest.raises(OSError, match="No such file") as caught:
-        Path("/nonexistent/file").open()
+        Path("/nonexistent/file").read_bytes()
     assert "No such file or directory" in logs.summary(caught.value)
 
 
