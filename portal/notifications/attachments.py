@@ -97,7 +97,9 @@ async def check_attachments(
         if row is None:
             problems[f"attachments[{index}]"] = "there is no such file; upload it first"
         elif row.expires_at <= needed:
-            problems[f"attachments[{index}]"] = f"this file is kept until {row.expires_at.isoformat()} only; upload it again"
+            problems[f"attachments[{index}]"] = (
+                f"this file is kept until {row.expires_at.isoformat()} only; upload it again"
+            )
     if sum(found[id_].size for id_ in ids if id_ in found) > MOST_BYTES:
         problems["attachments"] = f"expected at most {MOST_BYTES} bytes in all"
     if problems:
@@ -138,7 +140,12 @@ async def _scan(registry: Registry, name: str, content_type: str, content: bytes
 
 def _problems(name: str, content_type: str, content: bytes, owner: UUID | None) -> dict[str, str]:
     problems = {}
-    if not 1 <= len(name) <= 255 or not name.isprintable() or any(mark in name for mark in '/\\"') or name in (".", ".."):
+    if (
+        not 1 <= len(name) <= 255
+        or not name.isprintable()
+        or any(mark in name for mark in '/\\"')
+        or name in (".", "..")
+    ):
         problems["name"] = "expected a file name of 1 to 255 printable characters without / \\ and quotes"
     if not CONTENT_TYPE.match(content_type):
         problems["content_type"] = "expected a media type such as application/pdf"

@@ -34,7 +34,7 @@ BEARER = b"Bearer "
 SCOPE = "notifications:send"
 
 _decoder = msgspec.json.Decoder(NotificationIn)
-_canonical = msgspec.json.Encoder(order="sorted")
+canonical = msgspec.json.Encoder(order="sorted")
 
 
 class Answer(NamedTuple):
@@ -203,8 +203,17 @@ class Intake:
         """The published template of this key; raises `InvalidInput`."""
         template = self._templates.find(key) or await self._templates.resolve(key)
         if template is None:
-            raise InvalidInput({"template": f"there is no published template {key!r}"}, code="unknown_template")
+            raise self.no_template(key)
         return template
+
+    def known_template(self, key: str) -> TemplateEntry | None:
+        """The published template of this key if this process knows it."""
+        return self._templates.find(key)
+
+    @staticmethod
+    def no_template(key: str) -> InvalidInput:
+        """What somebody hears who names a template that is not published."""
+        return InvalidInput({"template": f"there is no published template {key!r}"}, code="unknown_template")
 
 
 def check_idempotency_key(given: bytes | str) -> str:
@@ -217,4 +226,4 @@ def check_idempotency_key(given: bytes | str) -> str:
 
 def fingerprint(ask: NotificationIn) -> bytes:
     """The same for every spelling of the same request: key order and white space do not count."""
-    return hashlib.sha256(_canonical.encode(ask)).digest()
+    return hashlib.sha256(canonical.encode(ask)).digest()

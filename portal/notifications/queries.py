@@ -26,6 +26,7 @@ from portal.ledger.models import (
     Attempt,
     Chunk,
     Delivery,
+    Idempotency,
     Notification,
     NotificationContent,
     NotificationMetadata,
@@ -181,6 +182,14 @@ async def sandbox_messages_for(
     if after is not None:
         statement = statement.where(SandboxMessage.id < after.id)
     return (await conn.execute(statement.order_by(SandboxMessage.id.desc()).limit(limit))).all()
+
+
+async def known_keys(conn: AsyncConnection, application_id: UUID, keys: Sequence[str]) -> set[str]:
+    """Those of the idempotency keys that the application has used."""
+    if not keys:
+        return set()
+    mine = (Idempotency.application_id == application_id, Idempotency.key.in_(keys))
+    return set((await conn.execute(select(Idempotency.key).where(*mine))).scalars())
 
 
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:

@@ -69,7 +69,7 @@ def problem_body(
         "code": code,
     }
     if fields:
-        body["errors"] = [{"field": field, "message": message} for field, message in fields.items()]
+        body["errors"] = _listed(fields)
     if request_id:
         body["request_id"] = request_id
     return _encoder.encode(body)
@@ -79,6 +79,15 @@ def retry_headers(error: PortalError) -> Headers:
     """`Retry-After` in whole seconds, rounded up, for errors that say when to come back."""
     seconds = getattr(error, "retry_after", None)
     return [] if seconds is None else [(b"retry-after", b"%d" % max(1, math.ceil(seconds)))]
+
+
+def problem_fields(error: PortalError) -> list[dict[str, str]]:
+    """The fields that an error names, as they stand in its problem document."""
+    return _listed(_fields(error) or {})
+
+
+def _listed(fields: dict[str, str]) -> list[dict[str, str]]:
+    return [{"field": field, "message": message} for field, message in fields.items()]
 
 
 def _fields(error: PortalError) -> dict[str, str] | None:
