@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from portal.audit import seal_pending
 from portal.delivery.deliver import Deliverer
@@ -16,6 +17,7 @@ from portal.delivery.retry import Policy
 from portal.delivery.send import Sender
 from portal.delivery.sweep import Sweeper
 from portal.parts import Parts, open_parts
+from portal.plugin_loader import blame
 from portal.queues import run_lanes
 from portal.runtime.watchdog import Watchdog
 from portal.settings import Settings
@@ -34,7 +36,10 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with open_parts(settings) as parts:
         watchdog = Watchdog(
-            limit_seconds=settings.watchdog_seconds, report=settings.data_path / f"watchdog-{os.getpid()}.txt"
+            limit_seconds=settings.watchdog_seconds,
+            report=settings.data_path / f"watchdog-{os.getpid()}.txt",
+            culprit=partial(blame, settings.data_path),
+            plugin_of=parts.registry.plugin_at,
         ).start()
         try:
             await work(parts, stop)
@@ -56,7 +61,9 @@ async def work(parts: Parts, stop: asyncio.Event) -> None:
     background = [
         asyncio.create_task(sweeper.run(stop), name="sweeper"),
         asyncio.create_task(_every(TURNS_SECONDS, deliverer.refresh_turns, stop), name="turns"),
-        asyncio.create_task(_every(SEAL_SECONDS, lambda: seal_pending(parts.db, parts.keyring), stop), name="audit-sealer"),
+        asyncio.create_task(
+            _every(SEAL_SECONDS, lambda: seal_pending(parts.db, parts.keyring), stop), name="audit-sealer"
+        ),
     ]
     log.info("worker %s is ready", deliverer.owner)
     try:

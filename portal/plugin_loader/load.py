@@ -16,6 +16,7 @@ from typing import Any
 
 import pluggy
 
+from portal.plugin_loader.blame import FILE, LIMIT, blamed
 from portal.plugin_loader.discover import INSTALLED, Found, discover
 from portal.plugin_loader.registry import PluginInfo, Registry
 from portal.plugin_loader.surroundings import Surroundings
@@ -40,8 +41,14 @@ def load(settings: Settings, rooms: Sequence[ModuleType] = (), *, import_seconds
         name = room.__name__.rpartition(".")[2]
         info = PluginInfo(name=name, title=name, source="portal", location=room.__name__, enabled=True)
         _admit(registry, manager, info, partial(_same, room), import_seconds)
+    times = blamed(settings.data_path)
     for found in discover(settings.plugins_dir):
         info = _info(found, settings.plugins)
+        if times[info.name] >= LIMIT:
+            info.problem = (
+                f"Held up a process {times[info.name]} times within a day and is not loaded; to try it again, remove "
+                f"its lines from {settings.data_path / FILE}."
+            )
         if info.enabled and info.problem is None:
             _admit(registry, manager, info, partial(_module, found), import_seconds)
         else:
@@ -82,10 +89,6 @@ def _admit(
             _check_names(registry, channels, providers)
         except Refused as refused:
             info.problem = str(refused)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            info.problem = _sentence(error)
         else:
             registry.channels.update({channel.name: channel for channel in channels})
             registry.providers.update({provider.name: provider for provider in providers})
@@ -116,8 +119,11 @@ def _within(seconds: float, work: Callable[[], Any]) -> Any:
     if not outcome:
         raise Refused(f"Did not finish loading within {seconds:g} seconds.")
     value, error = outcome
-    if error is not None:
+    if isinstance(error, Refused):
         raise error
+    if error is not None:
+        # Whatever it raised in its own thread is its own doing, an exit or an interrupt too.
+        raise Refused(_sentence(error)) from error
     return value
 
 
@@ -156,7 +162,7 @@ def _called(hook: pluggy.HookCaller, name: str) -> list[Any]:
 def _scanner(manager: pluggy.PluginManager, name: str) -> dict[str, Callable[[str, str, bytes], str | None]]:
     """This plugin's own look at uploaded files, if it has one."""
     found = [impl for impl in manager.hook.scan_attachment.get_hookimpls() if impl.plugin_name == name]
-    return {name: partial(_scan, impl) for impl in found}
+    return {name: partial(_scan, found[-1])} if found else {}
 
 
 def _scan(impl: pluggy.HookImpl, name: str, content_type: str, content: bytes) -> str | None:

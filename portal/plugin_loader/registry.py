@@ -42,6 +42,16 @@ class Registry:
         fitting = [provider for provider in self.providers.values() if provider.channel in (channel, EVERY_CHANNEL)]
         return sorted(fitting, key=lambda provider: (provider.channel == EVERY_CHANNEL, provider.title))
 
+    def plugin_at(self, module: str, filename: str) -> str | None:
+        """The name of the plugin that this code belongs to, by the name of its module and the file it is in."""
+        for info in self.plugins:
+            package = f"plugins.{info.name}" if info.source == "folder" else info.location.partition(":")[0]
+            if info.source != "portal" and package and (module == package or module.startswith(f"{package}.")):
+                return info.name
+            if info.source == "folder" and filename.startswith(f"{info.location}/"):
+                return info.name
+        return None
+
     def plugin_of(self, provider: str) -> PluginInfo | None:
         """The plugin that registered this provider."""
         return next((info for info in self.plugins if provider in info.providers), None)
