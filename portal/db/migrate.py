@@ -5,18 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from portal.db.engine import Database
+from portal.db.version import MIGRATIONS
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 # Any number that nobody else uses as an advisory lock: the letters "portal".
 LOCK = 0x706F7274616C
 WAIT_SECONDS = 300
@@ -31,17 +28,6 @@ def configuration() -> Config:
     config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(hour).2d%%(minute).2d_%%(slug)s")
     config.set_main_option("timezone", "UTC")
     return config
-
-
-def head() -> str | None:
-    """The newest migration that this code knows; None when there is none. Raises when there are two heads."""
-    return ScriptDirectory.from_config(configuration()).get_current_head()
-
-
-async def current(db: Database) -> str | None:
-    """The migration that the database is at; None for an empty one."""
-    async with db.read() as conn:
-        return await conn.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
 
 
 async def upgrade(url: str) -> None:

@@ -11,7 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from portal.db.engine import Database
 from portal.errors import SettingsError
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+_PACKAGE = Path(__file__).resolve().parents[1]
+# Inside the package when it was installed from a wheel, beside it in a clone.
+MIGRATIONS = found if (found := _PACKAGE / "_migrations").is_dir() else _PACKAGE.parent / "migrations"
 _REVISION = re.compile(r"^(down_)?revision\b[^=]*= *(?:\"([0-9a-f]+)\"|None)", re.MULTILINE)
 
 

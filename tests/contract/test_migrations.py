@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 import portal.models
-from portal.db import Base, Database, migrate
+from portal.db import Base, Database, migrate, version
 
 assert portal.models.metadata is Base.metadata  # its import declared every table
 
@@ -20,6 +20,7 @@ assert portal.models.metadata is Base.metadata  # its import declared every tabl
 def test_there_is_one_head() -> None:
     heads = ScriptDirectory.from_config(migrate.configuration()).get_heads()
     assert len(heads) == 1, "who lands second moves its migration onto the other"
+    assert heads[0] == version.newest(), "processes look for this one at their start"
 
 
 def _differences(connection: Connection) -> list[Any]:
@@ -46,7 +47,7 @@ async def test_two_processes_may_migrate_at_once(empty_database_url: str) -> Non
     assert [await process.wait() for process in both] == [0, 0]
     db = Database(empty_database_url)
     try:
-        assert await migrate.current(db) == migrate.head()
+        assert await version.at(db) == version.newest()
     finally:
         await db.close()
 
@@ -56,6 +57,6 @@ async def test_a_database_at_the_head_is_left_as_it_is(empty_database_url: str) 
     await migrate.upgrade(empty_database_url)
     db = Database(empty_database_url)
     try:
-        assert await migrate.current(db) == migrate.head()
+        assert await version.at(db) == version.newest()
     finally:
         await db.close()
