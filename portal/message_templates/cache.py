@@ -22,6 +22,8 @@ from portal.message_templates.render import Content, VersionEntry
 UNKNOWN_SECONDS = 1.0
 UNKNOWN_AT_MOST = 10_000
 VERSIONS_KEPT = 500
+# Locales of a version that are compiled before it is first rendered.
+COMPILED_AHEAD = 20
 
 
 class TemplateEntry(Struct, frozen=True, kw_only=True):
@@ -94,7 +96,9 @@ class Templates:
         if absent:
             async with self._db.read() as conn:
                 rows = await versions_by_id(conn, absent)
-            found.update({row.id: _version(row) for row in rows})
+            read = {row.id: _version(row) for row in rows}
+            await asyncio.to_thread(_warm, list(read.values()))
+            found.update(read)
         for version_id, entry in found.items():
             self._versions[version_id] = entry
             self._versions.move_to_end(version_id)
@@ -128,6 +132,11 @@ class Templates:
             channels=frozenset(row.channels),
             default_locale=row.default_locale,
         )
+
+
+def _warm(versions: list[VersionEntry]) -> None:
+    for version in versions:
+        version.content.warm(COMPILED_AHEAD)
 
 
 def _checker(contract: dict[str, Any]) -> Checker:

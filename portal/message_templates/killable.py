@@ -32,6 +32,10 @@ class Stopped(Exception):
     """The work was ended by force: it took too long, or its process ran out of memory."""
 
 
+class Died(Stopped):
+    """The process ended before it answered."""
+
+
 class Killable:
     """At most `size` children, started when first needed. `build` and `render` raise `Stopped` when they must be ended."""
 
@@ -70,7 +74,15 @@ class Killable:
             self._waiting -= 1
 
     async def _in_child(self, frame: bytes, seconds: float) -> BuildAnswer | RenderAnswer:
-        child = await self._child()
+        if (child := self._idle_child()) is not None:
+            try:
+                return await self._answer(child, frame, seconds)
+            except Died:
+                # It may have been killed while it had nothing to do; a new one tells whether the template is to blame.
+                pass
+        return await self._answer(await _start(), frame, seconds)
+
+    async def _answer(self, child: Process, frame: bytes, seconds: float) -> BuildAnswer | RenderAnswer:
         try:
             async with asyncio.timeout(seconds):
                 answer = await _ask(child, frame)
@@ -80,7 +92,7 @@ class Killable:
             if isinstance(error, TimeoutError):
                 raise Stopped(f"The template was stopped after {seconds:g} s: it takes too long.") from None
             if isinstance(error, (asyncio.IncompleteReadError, ConnectionError)):
-                raise Stopped("The template was stopped: it takes too much memory or processor time.") from None
+                raise Died("The template was stopped: it takes too much memory or processor time.") from None
             raise
         if self._closed:
             await _end(child)
@@ -88,13 +100,13 @@ class Killable:
             self._idle.append(child)
         return answer
 
-    async def _child(self) -> Process:
-        """An idle child that still lives, or a new one."""
+    def _idle_child(self) -> Process | None:
+        """An idle child that still lives, as far as is known."""
         while self._idle:
             child = self._idle.pop()
             if child.returncode is None:
                 return child
-        return await _start()
+        return None
 
 
 async def _start() -> Process:
@@ -112,9 +124,12 @@ async def _start() -> Process:
     try:
         async with asyncio.timeout(START_SECONDS):
             await _read(child)
-    except (TimeoutError, asyncio.IncompleteReadError):
-        await _end(child)
-        raise Stopped("The process that checks templates did not start.") from None
+    except BaseException as error:
+        # Also when the caller gives up: nobody else knows of this child.
+        await asyncio.shield(_end(child))
+        if isinstance(error, (TimeoutError, asyncio.IncompleteReadError)):
+            raise Stopped("The process that checks templates did not start.") from None
+        raise
     return child
 
 

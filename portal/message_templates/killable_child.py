@@ -7,6 +7,7 @@ beyond its limits of memory, processor time and file size.
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from typing import BinaryIO
@@ -23,19 +24,24 @@ def main() -> None:
     """Answer requests until standard input ends."""
     _limit()
     incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
-    decoder = msgspec.msgpack.Decoder(BuildRequest | RenderRequest)
     _write(outgoing, b"ready")
-    while frame := _read(incoming):
-        _more_time()
-        _write(outgoing, msgspec.msgpack.encode(_answer(decoder.decode(frame))))
+    try:
+        while frame := _read(incoming):
+            _more_time()
+            _write(outgoing, msgspec.msgpack.encode(_answer(_decoder.decode(frame))))
+    except MemoryError:
+        # The arenas are likely fragmented: a fresh process is safer than this one.
+        os._exit(1)
+    except BrokenPipeError:
+        # The parent ended while this worked for it.
+        os._exit(0)
+
+
+_decoder = msgspec.msgpack.Decoder(BuildRequest | RenderRequest)
 
 
 def _answer(request: BuildRequest | RenderRequest) -> BuildAnswer | RenderAnswer:
-    try:
-        return build(request) if isinstance(request, BuildRequest) else render(request)
-    except MemoryError:
-        # The arenas are likely fragmented: a fresh process is safer than this one.
-        sys.exit("memory limit")
+    return build(request) if isinstance(request, BuildRequest) else render(request)
 
 
 def _limit() -> None:

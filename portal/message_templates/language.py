@@ -27,7 +27,7 @@ from portal.message_templates.filters import TooCostly
 
 KINDS = ("text", "html", "markdown", "json")
 MAX_SOURCE = 256_000
-MAX_NODES = 8_000
+MAX_NODES = 5_000
 MAX_DEPTH = 40
 MAX_LOOPS = 2
 MAX_OUTPUT = 1_000_000

@@ -68,6 +68,16 @@ class Content:
             found = self._compiled[channel, locale] = tuple(self._compile(channel, locale))
         return found
 
+    def warm(self, at_most: int) -> None:
+        """Compile ahead of use, at most so many locales; runs in a thread, because a long mail takes some 10 ms."""
+        pairs = [(channel, locale) for channel, locales in self._parts.items() for locale in locales]
+        for channel, locale in pairs[:at_most]:
+            try:
+                self.programs(channel, locale)
+            except RenderFailed:
+                # Reported where it is rendered.
+                continue
+
     def _compile(self, channel: str, locale: str) -> Iterator[Compiled]:
         kinds = self._kinds.get(channel, {})
         for name, source in self._parts[channel][locale].items():
