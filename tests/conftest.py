@@ -29,6 +29,7 @@ from tests.services import KINDS, Missing
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
+    from tests.installation import Installation
     from tests.smtp_peer import SmtpPeer
 
 T = TypeVar("T")
@@ -184,6 +185,20 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
         if name in request.fixturenames:
             values[name] = request.getfixturevalue(name)
     return Settings(**values)
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A portal that really runs, web and worker, on SQLite without Redis; shared, so a test looks for its own things."""
+    from tests.installation import Installation
+
+    installation = Installation(tmp_path_factory.mktemp("running"), secret_key=TEST_SECRET_KEY)
+    installation.command("migrate")
+    installation.start("serve")
+    installation.start("worker")
+    installation.wait_until_ready()
+    yield installation
+    installation.close()
 
 
 @pytest.fixture(scope="session")
