@@ -21,6 +21,7 @@ import portal
 from portal import __version__
 from portal.kv import Limiter
 from portal.notifications.accept import Acceptor
+from portal.notifications.bulk import BulkDoor
 from portal.notifications.fast_door import FastDoor
 from portal.notifications.intake import Intake
 from portal.notifications.validate import Validator
@@ -32,7 +33,7 @@ from portal.web import wiring
 # Handlers ask for these by name.
 PROVIDED = (
     "settings", "db", "kv", "bell", "registry", "keyring", "keys", "templates", "renderer", "accounts", "categories",
-    "stops", "intake", "acceptor", "limiter", "parts", "revisions", "validator",
+    "stops", "intake", "bulk", "acceptor", "limiter", "parts", "revisions", "validator",
 )  # fmt: skip
 
 
@@ -128,8 +129,18 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
             max_body=settings.max_body_bytes,
             rate=settings.rate_per_second,
         )
+        bulk = BulkDoor(
+            db=parts.db,
+            intake=intake,
+            acceptor=acceptor,
+            categories=parts.categories,
+            max_items=settings.max_bulk_items,
+            max_item_bytes=settings.max_body_bytes,
+            threshold=settings.bulk_approval_threshold,
+        )
         given = {field: getattr(parts, field) for field in parts.__struct_fields__}
-        given |= {"parts": parts, "limiter": limiter, "acceptor": acceptor, "validator": validator, "intake": intake}
+        given |= {"parts": parts, "limiter": limiter, "acceptor": acceptor, "validator": validator}
+        given |= {"intake": intake, "bulk": bulk}
         app.state.update(given)
         app.state.banners = lambda: [
             f"{stop.kind} {stop.key} is stopped: {stop.reason}" for stop in parts.stops.entries

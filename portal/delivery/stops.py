@@ -14,6 +14,7 @@ from portal.audit import record
 from portal.db import Database, Revisions, bump
 from portal.errors import Conflict, InvalidInput, NotFound
 from portal.ledger.models import Chunk, Stop
+from portal.ledger.statuses import LANES
 
 KINDS = ("everything", "lane", "application", "template", "account")
 
@@ -74,11 +75,24 @@ async def press(db: Database, actor: Actor, kind: str, key: str, reason: str) ->
     problems = {}
     if kind not in KINDS:
         problems["kind"] = f"expected one of {', '.join(KINDS)}"
+    elif not _names_something(kind, key):
+        problems["key"] = "expected the name of a lane, the id of an application or account, or the key of a template"
     if not reason.strip():
         problems["reason"] = "say why: the banner and the audit show it"
     if problems:
         raise InvalidInput(problems)
     await db.transact(_press, actor, kind, "*" if kind == "everything" else key, reason.strip()[:500])
+
+
+def _names_something(kind: str, key: str) -> bool:
+    if kind == "lane":
+        return key in LANES
+    if kind in ("application", "account"):
+        try:
+            return str(UUID(key)) == key
+        except ValueError:
+            return False
+    return kind == "everything" or 1 <= len(key) <= 100
 
 
 async def _press(conn: AsyncConnection, actor: Actor, kind: str, key: str, reason: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+# The messages are dictionaries; frameworks give them stricter types than the protocol does.
+Receive = Callable[[], Awaitable[Any]]
 
 
 class ClientGone(Exception):

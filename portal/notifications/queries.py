@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from portal.access import Actor, Application
 from portal.db import Database
 from portal.errors import NotFound
+from portal.ledger.counts import Balance, balance
 from portal.ledger.models import (
     Attempt,
     Chunk,
@@ -53,6 +54,7 @@ MEMBERS_UNPACKED = 1000
 CHUNK_SPAN = timedelta(seconds=60)
 # MariaDB has no partial index of packed chunks: it looks at no more than the newest.
 PACKED_SPAN = timedelta(seconds=60)
+BALANCE_TRIES = 5
 # An id is made a moment before or after the instant that is stored beside it.
 ID_SLACK = timedelta(seconds=1)
 
@@ -182,6 +184,16 @@ async def sandbox_messages_for(
     if after is not None:
         statement = statement.where(SandboxMessage.id < after.id)
     return (await conn.execute(statement.order_by(SandboxMessage.id.desc()).limit(limit))).all()
+
+
+async def steady_balance(db: Database) -> Balance:
+    """The balance; read again when its sources were read an instant apart and so differ."""
+    for _ in range(BALANCE_TRIES):
+        async with db.read() as conn:
+            found = await balance(conn)
+        if not found.difference:
+            break
+    return found
 
 
 async def known_keys(conn: AsyncConnection, application_id: UUID, keys: Sequence[str]) -> set[str]:
