@@ -39,7 +39,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = []
     data_dir: Annotated[str, Meta(description="Folder for everything that the embedded default writes.")] = "data"
     database_url: Annotated[
-        str, Meta(description="Leader database (postgresql://, mariadb://, sqlite:///); empty: SQLite in the data folder.")
+        str,
+        Meta(description="Leader database (postgresql://, mariadb://, sqlite:///); empty: SQLite in the data folder."),
     ] = ""
     database_replica_url: Annotated[
         str, Meta(description="Follower that serves lists and reports; empty: the leader.")
@@ -51,7 +52,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Secret keys, base64, comma-separated: the first seals, all open. Empty: a generated file."),
     ] = ""
     plugins_dir: Annotated[str, Meta(description="Folder of plugins; empty: the one that is installed.")] = ""
-    plugins: Annotated[list[str], Meta(description="Names of the enabled plugins.")] = msgspec.field(default_factory=lambda: ["email", "sms", "webhook", "sandbox"])
+    plugins: Annotated[list[str], Meta(description="Names of the enabled plugins.")] = msgspec.field(
+        default_factory=lambda: ["email", "sms", "webhook", "sandbox"]
+    )
     egress_allow: Annotated[
         list[str],
         Meta(description="Private hosts or CIDR ranges that providers may reach, besides public addresses."),
@@ -81,15 +84,23 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_bulk_items: Annotated[int, Meta(ge=1, description="Most items of one bulk request.")] = 100_000
     max_attachment_bytes: Annotated[int, Meta(ge=1, description="Largest uploaded file, in bytes.")] = 10_485_760
     bulk_approval_threshold: Annotated[
-        int, Meta(ge=1, description="Items of one template and category per application and hour above which a batch needs approval.")
+        int,
+        Meta(
+            ge=1,
+            description="Items of one template and category per application and hour above which a batch needs approval.",
+        ),
     ] = 1000
     idempotency_hours: Annotated[float, Meta(gt=0, description="Life of an idempotency key, in hours.")] = 24.0
     retry_base_seconds: Annotated[float, Meta(gt=0, description="First retry's ceiling, doubled each time.")] = 2.0
-    retry_cap_seconds: Annotated[float, Meta(gt=0, description="Highest ceiling of a retry's wait, in seconds.")] = 3600.0
+    retry_cap_seconds: Annotated[float, Meta(gt=0, description="Highest ceiling of a retry's wait, in seconds.")] = (
+        3600.0
+    )
     max_attempts: Annotated[int, Meta(ge=1, le=100, description="Attempts per account before a delivery is dead.")] = 8
     send_timeout_seconds: Annotated[float, Meta(gt=0, le=300, description="Total deadline of one vendor call.")] = 30.0
     unknown_hours: Annotated[float, Meta(gt=0, description="Time until an unknown delivery is given up, hours.")] = 72.0
-    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning, error.")] = "info"
+    log_level: Annotated[
+        str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning, error.")
+    ] = "info"
     log_json: Annotated[bool, Meta(description="Log lines as JSON instead of text.")] = False
 
     @property

@@ -10,4 +10,17 @@ from portal.db.ids import new_id, new_ids
 from portal.db.revisions import Revisions, bump
 from portal.db.types import Base, Blob, Id, Json, UtcDateTime, db_now
 
-__all__ = ["Base", "Blob", "Database", "Id", "Json", "Revisions", "UtcDateTime", "bulk", "bump", "db_now", "new_id", "new_ids"]
+__all__ = [
+    "Base",
+    "Blob",
+    "Database",
+    "Id",
+    "Json",
+    "Revisions",
+    "UtcDateTime",
+    "bulk",
+    "bump",
+    "db_now",
+    "new_id",
+    "new_ids",
+]

@@ -140,10 +140,14 @@ def is_outage(error: BaseException) -> bool:
         if _number(error.orig) in OUTAGE_NUMBERS:
             return True
         sqlite_words = ("unable to open", "disk is full", "disk I/O", "readonly", "locked")
-        return isinstance(error.orig, sqlite3.OperationalError) and any(word in str(error.orig) for word in sqlite_words)
-    return isinstance(error, (OSError, TimeoutError, asyncio.TimeoutError, OperationalError)) or (
-        type(error).__module__.startswith(("asyncpg", "asyncmy")) and "onnect" in f"{type(error).__name__} {error}"
-    ) or type(error).__name__ == "TimeoutError"
+        return isinstance(error.orig, sqlite3.OperationalError) and any(
+            word in str(error.orig) for word in sqlite_words
+        )
+    return (
+        isinstance(error, (OSError, TimeoutError, asyncio.TimeoutError, OperationalError))
+        or (type(error).__module__.startswith(("asyncpg", "asyncmy")) and "onnect" in f"{type(error).__name__} {error}")
+        or type(error).__name__ == "TimeoutError"
+    )
 
 
 @asynccontextmanager
@@ -197,7 +201,12 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     """WAL for readers beside the writer, FULL because a 202 promises durability; transactions are begun by us."""
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={int(BUSY_SECONDS * 1000)}"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={int(BUSY_SECONDS * 1000)}",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -205,5 +214,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 def _prepare_mariadb(connection: Any, _record: Any) -> None:
     """UTC for NOW(), and errors instead of silently shortened values."""
     cursor = connection.cursor()
-    cursor.execute("SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 5")
+    cursor.execute(
+        "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 5"
+    )
     cursor.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import threading
 import time
 from uuid import UUID
@@ -15,8 +15,8 @@ _VERSION_AND_VARIANT = (0x7 << 76) | (0x2 << 62)
 def new_id() -> UUID:
     """A UUIDv7 (RFC 9562, 6.2 method 2) that is greater than every one this process made before.
 
-    48 bits of milliseconds, then 74 bits of which the upper 12 count within a process; after a fork the random tail
-    keeps two processes apart.
+    48 bits of milliseconds, then 74 bits of which the upper 12 count within a process; the random tail keeps
+    processes apart (the generator is seeded anew after a fork).
     """
     return UUID(int=_spread(_next()))
 
@@ -38,4 +38,4 @@ def _next() -> int:
 def _spread(tick: int) -> int:
     """The ascending number in a UUID's upper half, 62 random bits in its lower half."""
     upper = (tick >> 12) << 80 | (tick & 0xFFF) << 64
-    return upper | _VERSION_AND_VARIANT | (int.from_bytes(os.urandom(8), "big") >> 2)
+    return upper | _VERSION_AND_VARIANT | random.getrandbits(62)

@@ -13,7 +13,6 @@ from sqlalchemy import Row, and_, case, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from portal.db import Database, bulk, db_now, new_id
-
 from portal.ledger.counts import count_terminal
 from portal.ledger.models import Batch, Chunk, Delivery, Notification
 from portal.ledger.packing import decode_members, insert_members, notification_row
@@ -60,7 +59,9 @@ class Lease:
         """The orderly end of a worker that stops before the work is done: anybody may claim the rest at once."""
         async with self.db.write() as conn:
             await conn.execute(
-                update(Chunk).where(*self._mine()).values(status="ready", lease_owner=None, lease_until=None, rung_at=None)
+                update(Chunk)
+                .where(*self._mine())
+                .values(status="ready", lease_owner=None, lease_until=None, rung_at=None)
             )
 
     @asynccontextmanager

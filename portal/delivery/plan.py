@@ -24,7 +24,7 @@ from portal.errors import NotFound
 from portal.ledger.models import Delivery, Notification, NotificationContent
 from portal.ledger.packing import Content, Member, decode_content, decode_members, notification_row
 from portal.ledger.statuses import LIVE
-from portal.message_templates import RenderFailed, Renderer, Templates, VersionEntry
+from portal.message_templates import Renderer, RenderFailed, Templates, VersionEntry
 from portal.notifications.attachments import load_attachments
 from portal.people.queries import AddressRow, PersonRow, addresses_of, people_by_external, people_by_id
 from portal.preferences.suppress import suppressed
@@ -105,9 +105,12 @@ class Planner:
         self._templates = templates
         self._renderer = renderer
         self._accounts = accounts
+        self._routes: dict[tuple[str, UUID, str], tuple[UUID, ...]] = {}
 
     async def plan(self, conn: AsyncConnection, chunk: Row[Any], *, stopped_templates: frozenset[str]) -> Plan:
         """Everything that is left to do for a claimed chunk; reads only."""
+        # Asked anew for each chunk, once for all its members: an account may have been switched off meanwhile.
+        self._routes.clear()
         plan = Plan()
         fresh = await _fresh(conn, chunk)
         plan.parked = [item for item in fresh if item.row["template_key"] in stopped_templates]
@@ -197,9 +200,15 @@ class Planner:
 
     def _route(self, row: dict[str, Any], channel: str) -> tuple[UUID, ...]:
         """The accounts that may send this, in order. A test key's notifications go to the sandbox alone."""
-        if row["mode"] == "test":
-            return (self._accounts.sandbox(channel),)
-        return tuple(self._accounts.route(channel, row["application_id"]))
+        asked = (channel, row["application_id"], row["mode"])
+        route = self._routes.get(asked)
+        if route is None:
+            if row["mode"] == "test":
+                route = (self._accounts.sandbox(channel),)
+            else:
+                route = tuple(self._accounts.route(channel, row["application_id"]))
+            self._routes[asked] = route
+        return route
 
     def _job(
         self,

@@ -225,8 +225,7 @@ class Run:
         started = time.perf_counter()
         results = await send_many(account, [job.message for job in jobs])
         milliseconds = round((time.perf_counter() - started) * 1000)
-        for kept in account.take_kept([job.message.id for job in jobs]):
-            _hand_over(jobs, kept)
+        _hand_over(jobs, account.take_kept([job.message.id for job in jobs]))
         outcomes = []
         for job, result in zip(jobs, results, strict=True):
             if isinstance(result, SendFailed) and result.ambiguous and account.provider.capabilities.lookup:
@@ -301,9 +300,9 @@ def _count(opened: Sequence[Job]) -> None:
         job.attempts += 1
 
 
-def _hand_over(jobs: Sequence[Job], kept: Kept) -> None:
-    """Give a kept message to the job it belongs to; `settle` stores it."""
-    for job in jobs:
-        if job.message.id == kept.message.id:
-            job.kept.append(kept)
-            return
+def _hand_over(jobs: Sequence[Job], kept: Sequence[Kept]) -> None:
+    """Give each kept message to the job it belongs to; `settle` stores it."""
+    if kept:
+        by_id = {job.message.id: job for job in jobs}
+        for message in kept:
+            by_id[message.message.id].kept.append(message)

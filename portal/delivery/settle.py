@@ -68,14 +68,16 @@ async def store_plan(conn: AsyncConnection, lease: Lease, plan: Plan, opened: Se
     now = datetime.now(UTC)
     await _park(conn, lease, plan.parked)
     await _store_notifications(conn, plan.items)
-    new = [_planned_delivery(job, lease.chunk.id, now) for job in plan.jobs if not job.stored]
+    sending = {job.id for job in opened}
+    new = [_planned_delivery(job, lease.chunk.id, now, job.id in sending) for job in plan.jobs if not job.stored]
     await bulk.update(conn, Attempt, ["delivery_id", "n"], [_crashed(job, now) for job in plan.crashed])
     await bulk.insert(conn, Delivery, new + [_ended_insert(row) for row in plan.ended if row["new"]])
     await bulk.update(conn, Delivery, ["id"], [_ended_update(row) for row in plan.ended if not row["new"]])
     await count_terminal(conn, lease.chunk.lane, Counter(i.row["status"] for i in plan.items if i.row["settled_at"]))
     ended_before = {row["notification_id"] for row in plan.ended if not row["new"]}
     await _end_notifications(conn, lease, ended_before, now)
-    await open_attempts(conn, opened, now)
+    await bulk.insert(conn, Attempt, [_opened(job, now) for job in opened])
+    await bulk.update(conn, Delivery, ["id"], [_sending(job, now) for job in opened if job.stored])
 
 
 async def open_attempts(conn: AsyncConnection, jobs: Sequence[Job], now: datetime) -> None:
@@ -86,11 +88,7 @@ async def open_attempts(conn: AsyncConnection, jobs: Sequence[Job], now: datetim
     if not jobs:
         return
     await bulk.insert(conn, Attempt, [_opened(job, now) for job in jobs])
-    rows = [
-        {"id": job.id, "status": "sending", "attempts": job.attempts + 1, "account_id": job.account_id, "updated_at": now}
-        for job in jobs
-    ]
-    await bulk.update(conn, Delivery, ["id"], rows)
+    await bulk.update(conn, Delivery, ["id"], [_sending(job, now) for job in jobs])
 
 
 async def settle(
@@ -295,7 +293,12 @@ async def _keep(conn: AsyncConnection, jobs: Sequence[Job]) -> None:
     await bulk.insert(conn, SandboxMessage, rows)
 
 
-def _planned_delivery(job: Job, chunk_id: UUID, now: datetime) -> dict[str, Any]:
+def _sending(job: Job, now: datetime) -> dict[str, Any]:
+    row = {"id": job.id, "status": "sending", "attempts": job.attempts + 1, "account_id": job.account_id}
+    return row | {"updated_at": now}
+
+
+def _planned_delivery(job: Job, chunk_id: UUID, now: datetime, sending: bool) -> dict[str, Any]:
     return {
         "id": job.id,
         "notification_id": job.notification_id,
@@ -303,10 +306,10 @@ def _planned_delivery(job: Job, chunk_id: UUID, now: datetime) -> dict[str, Any]
         "channel": job.channel,
         "address": job.address,
         "account_id": job.account_id,
-        "status": "queued",
+        "status": "sending" if sending else "queued",
         "reason": None,
         "detail": None,
-        "attempts": 0,
+        "attempts": 1 if sending else 0,
         "created_at": now,
         "updated_at": now,
     }

@@ -148,7 +148,9 @@ async def expire_waiting(conn: AsyncConnection) -> None:
         mine = [row for row in rows if row.lane == lane]
         chunks = {row.chunk_id for row in mine}
         # The chunk's row lock keeps a worker from planning them meanwhile.
-        held = await conn.execute(select(Chunk.id).where(Chunk.id.in_(chunks), Chunk.status == "ready").with_for_update())
+        held = await conn.execute(
+            select(Chunk.id).where(Chunk.id.in_(chunks), Chunk.status == "ready").with_for_update()
+        )
         free = set(held.scalars())
         ids = [row.id for row in mine if row.chunk_id in free]
         if not ids:

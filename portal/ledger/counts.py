@@ -88,7 +88,9 @@ async def fold_accepted(conn: AsyncConnection) -> int:
                 raise Conflict("Another sweeper folds the same chunks.")
             folded[lane] = folded.get(lane, 0) + sum(row.accepted for row in part)
     minute = datetime.now(UTC).replace(second=0, microsecond=0)
-    counts = [{"id": new_id(), "minute": minute, "lane": lane, "event": "accepted", "n": n} for lane, n in folded.items()]
+    counts = [
+        {"id": new_id(), "minute": minute, "lane": lane, "event": "accepted", "n": n} for lane, n in folded.items()
+    ]
     await bulk.insert(conn, LedgerCount, [row for row in counts if row["n"]])
     return len(rows)
 

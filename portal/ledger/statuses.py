@@ -75,7 +75,12 @@ def end_of(deliveries: Sequence[tuple[str, str | None]]) -> tuple[str, str | Non
         return None
     if "sent" in statuses:
         return "sent", None
-    for status, final in (("dead", "failed"), ("expired", "expired"), ("cancelled", "cancelled"), ("skipped", "skipped")):
+    for status, final in (
+        ("dead", "failed"),
+        ("expired", "expired"),
+        ("cancelled", "cancelled"),
+        ("skipped", "skipped"),
+    ):
         if status in statuses:
             return final, next(reason for ended, reason in deliveries if ended == status)
     return None
