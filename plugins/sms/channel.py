@@ -15,7 +15,10 @@ GSM_BASIC = frozenset(
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 GSM_EXTENDED = frozenset("^{}\\[~]|€\f")
+GSM = GSM_BASIC | GSM_EXTENDED
 MAX_SEGMENTS = 10
+# So many characters fit whatever they are: 33 surrogate pairs per segment.
+ALWAYS_FIT = 33 * MAX_SEGMENTS
 EXPECTED = "A phone number in international form, such as +44 20 7946 0018."
 
 
@@ -40,7 +43,7 @@ class Sms(ChannelAdapter):
     def validate(self, parts: Mapping[str, str]) -> dict[str, str]:
         """As declared, and no longer than MAX_SEGMENTS."""
         problems = super().validate(parts)
-        if "text" in parts and "text" not in problems:
+        if "text" not in problems and len(parts.get("text", "")) > ALWAYS_FIT:
             size = self.measure(parts)
             if size.amount > MAX_SEGMENTS:
                 problems["text"] = f"At most {MAX_SEGMENTS} segments; this has {size.amount} ({size.detail})."
@@ -49,24 +52,23 @@ class Sms(ChannelAdapter):
     def measure(self, parts: Mapping[str, str]) -> Measure:
         """Segments, as the networks bill them."""
         text = parts.get("text", "")
-        gsm = all(mark in GSM_BASIC or mark in GSM_EXTENDED for mark in text)
-        sizes = [_septets(mark) for mark in text] if gsm else [1 if mark <= "\uffff" else 2 for mark in text]
+        gsm = GSM.issuperset(text)
+        if gsm:
+            units = len(text) + sum(map(text.count, GSM_EXTENDED))
+        else:
+            units = len(text.encode("utf-16-le", "surrogatepass")) // 2
         single, joined = (160, 153) if gsm else (70, 67)
-        units = sum(sizes)
-        segments = 1 if units <= single else _segments(sizes, joined)
+        segments = 1 if units <= single else _segments(text, joined, gsm)
         alphabet = "GSM-7" if gsm else "UCS-2"
         detail = f"{alphabet}, {units} units, {single if segments == 1 else joined} per segment"
         return Measure(unit="segment", amount=segments, limit=MAX_SEGMENTS, detail=detail)
 
 
-def _septets(mark: str) -> int:
-    return 2 if mark in GSM_EXTENDED else 1
-
-
-def _segments(sizes: list[int], room: int) -> int:
+def _segments(text: str, room: int, gsm: bool) -> int:
     # An escape sequence or a surrogate pair is never cut in two, so a segment may end one unit early.
     segments, used = 1, 0
-    for size in sizes:
+    for mark in text:
+        size = 2 if (mark in GSM_EXTENDED if gsm else mark > "\uffff") else 1
         if used + size > room:
             segments, used = segments + 1, 0
         used += size
