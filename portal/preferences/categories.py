@@ -37,6 +37,10 @@ class Categories:
         """The category of this key."""
         return self._entries.get(key)
 
+    def all(self) -> list[CategoryEntry]:
+        """Every category, by key."""
+        return sorted(self._entries.values(), key=lambda entry: entry.key)
+
     def doubt_policy(self, key: str) -> str:
         """`resend` or `hold`; an unknown category resends."""
         entry = self._entries.get(key)

@@ -11,7 +11,7 @@ export function bindForms(root) {
       });
     } else {
       form.addEventListener("submit", (event) => {
-        if (event.defaultPrevented || !event.submitter || form.target) return;
+        if (event.defaultPrevented || !event.submitter || form.target || event.submitter.formTarget) return;
         // After the browser has taken the button's own value.
         setTimeout(() => event.submitter.setAttribute("aria-disabled", "true"));
       });
