@@ -106,7 +106,7 @@ def api_page(schema: dict[str, Any]) -> str:
         "",
         "Made by `make docs` from the app; do not edit. The full description is [openapi.json](openapi.json), which a running",
         "portal serves at `/schema`. Every answer that is not a success is `application/problem+json` with `code`, `detail`",
-        "and, for wrong input, `fields`: field path → what was expected.",
+        "and, for wrong input, `errors`: each a `field` and the `message` that says what was expected.",
     ]
     for tag, rows in _operations(schema).items():
         lines += ["", f"## {tag}", "", "| operation | what it does | answers |", "|---|---|---|", *rows]

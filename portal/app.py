@@ -29,6 +29,7 @@ from portal.parts import Parts, open_parts
 from portal.runtime import logs
 from portal.settings import Settings, load
 from portal.web import wiring
+from portal.web.documented import document_errors
 
 # Handlers ask for these by name.
 PROVIDED = (
@@ -75,6 +76,7 @@ def create_framework(settings: Settings) -> Litestar:
         # Each handler's own limit; the edge has refused larger bodies before.
         request_max_body_size=settings.max_bulk_bytes,
     )
+    document_errors(app)
     wiring.prepare(app)
     return app
 

@@ -7,6 +7,8 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
@@ -43,6 +45,25 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
         )
         for status in sorted({401, 403, 429, 503, *statuses})
     }
+
+
+def document_errors(app: Litestar) -> None:
+    """Give every route of the API the errors that follow from its form; what a handler names itself stays."""
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", []):
+            if isinstance(handler, HTTPRouteHandler) and route.path.startswith("/api/"):
+                handler.responses = {**problems(*_usual(route.path, handler)), **(handler.responses or {})}
+
+
+def _usual(path: str, handler: HTTPRouteHandler) -> set[int]:
+    """400 for what cannot be read, 404 for what is not there, 409 and 412 for changes, 413 and 415 for bodies."""
+    methods = {str(method) for method in handler.http_methods}
+    found = {400}
+    if "{" in path:
+        found |= {404} | ({409, 412} if methods & {"PATCH", "PUT", "DELETE"} else set())
+    if methods & {"POST", "PATCH", "PUT"}:
+        found |= {409, 413, 415}
+    return found
 
 
 def body_schema(shapes: Mapping[str, Any]) -> dict[str, Any]:
