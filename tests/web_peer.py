@@ -175,6 +175,7 @@ async def open_web(db: Database, settings: Settings, **changes: Any) -> AsyncIte
         exception_handlers=wiring.EXCEPTION_HANDLERS,
         state=State({**given, "keys": keys}),
         openapi_config=None,
+        logging_config=None,
     )
     wiring.prepare(framework)
     app = wiring.around_everything(wiring.around_framework(framework), settings)

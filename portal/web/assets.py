@@ -6,12 +6,11 @@ sheet can name its neighbours without knowing their hashes.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import mimetypes
 from email.utils import formatdate, parsedate_to_datetime
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -36,18 +35,24 @@ class Assets:
 
     def __init__(self, folder: Path, plugins: dict[str, Path] | None = None) -> None:
         self._folders = {"": folder, **{f"plugins/{name}/": path for name, path in (plugins or {}).items()}}
-        self._load = cache(self._read)
+        # Only files that are there are kept: an attacker may invent names for ever.
+        self._kept: dict[str, Asset] = {}
 
     def url(self, path: str) -> str:
         """The address of a file, with the hash of its content; raises `FileNotFoundError` for one that is not there."""
-        found = self._load(path)
+        found = self.find(path)
         if found is None:
             raise FileNotFoundError(f"static/{path}")
         return f"{PREFIX}{path}?v={found.version}"
 
     def find(self, path: str) -> Asset | None:
         """The file below the folder, or None; never one outside it."""
-        return self._load(path) if len(path) < 200 else None
+        kept = self._kept.get(path)
+        if kept is None and len(path) < 200 and path.isprintable():
+            kept = self._read(path)
+            if kept is not None:
+                self._kept[path] = kept
+        return kept
 
     def _read(self, path: str) -> Asset | None:
         prefix = next((name for name in self._folders if name and path.startswith(name)), "")
@@ -63,6 +68,9 @@ class Asset:
 
     def __init__(self, file: Path) -> None:
         self.body = file.read_bytes()
+        small = len(self.body) < 1024 or file.suffix in (".woff2", ".png", ".jpg", ".gz")
+        # With a fixed time, so that the same file has the same bytes in every process.
+        self.gzipped = b"" if small else gzip.compress(self.body, 6, mtime=0)
         self.version = hashlib.sha256(self.body).hexdigest()[:12]
         guessed = TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         self.content_type = guessed.encode()
@@ -92,19 +100,21 @@ class AssetsMiddleware:
             (b"cache-control", LONG if fixed else SHORT),
             (b"etag", f'"{asset.version}"'.encode()),
             (b"last-modified", formatdate(asset.modified, usegmt=True).encode()),
+            (b"vary", b"Accept-Encoding"),
             SECURITY,
         ]
         same = headers.get(b"if-none-match") == f'"{asset.version}"'.encode() or (
             b"if-none-match" not in headers and _not_newer(asset, headers.get(b"if-modified-since"))
         )
-        await _reply(send, 304 if same else 200, head, b"" if same or scope["method"] == "HEAD" else asset.body, asset)
-
-
-async def _reply(send: Any, status: int, head: list[tuple[bytes, bytes]], body: bytes, asset: Asset) -> None:
-    if status == 200:
-        head = [*head, (b"content-length", b"%d" % len(asset.body))]
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body})
+        body = asset.body
+        if asset.gzipped and b"gzip" in headers.get(b"accept-encoding", b""):
+            body = asset.gzipped
+            head.append((b"content-encoding", b"gzip"))
+        if not same:
+            head.append((b"content-length", b"%d" % len(body)))
+        silent = same or scope["method"] == "HEAD"
+        await send({"type": "http.response.start", "status": 304 if same else 200, "headers": head})
+        await send({"type": "http.response.body", "body": b"" if silent else body, "more_body": False})
 
 
 def _not_newer(asset: Asset, since: bytes | None) -> bool:

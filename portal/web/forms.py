@@ -9,6 +9,7 @@ and `options` (value → label).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar, get_type_hints
@@ -104,10 +105,30 @@ def many(form: Any) -> dict[str, Any]:
     return found
 
 
+# msgspec's sentences in words of people; the first group is the limit.
+_WORDS = (
+    (r"expected `str` of length <= (\d+)", r"expected at most \1 characters"),
+    (r"expected `str` of length >= (\d+)", r"expected at least \1 characters"),
+    (r"expected `(?:array|list)` of length <= (\d+)", r"expected at most \1 entries"),
+    (r"expected `(?:array|list)` of length >= (\d+)", r"expected at least \1 entries"),
+    (r"expected `(?:int|float)` >= (\S+)", r"expected a number of at least \1"),
+    (r"expected `(?:int|float)` <= (\S+)", r"expected a number of at most \1"),
+    (r"expected `(?:int|float)` > (\S+)", r"expected a number above \1"),
+    (r"expected `(?:int|float)` < (\S+)", r"expected a number below \1"),
+    (r"expected `int.*", "expected a whole number"),
+    (r"expected `float.*", "expected a number"),
+    (r"invalid enum value .*", "expected one of the choices"),
+)
+
+
 def plain_message(message: str) -> str:
-    """msgspec's words, without its path and with a small first letter: what was expected."""
+    """What was expected, in words of people: msgspec's own without its path and its types."""
     text = message.split(" - at `", maxsplit=1)[0]
-    return text[:1].lower() + text[1:]
+    text = text[:1].lower() + text[1:]
+    for pattern, words in _WORDS:
+        if re.match(pattern, text):
+            return re.sub(pattern, words, text)
+    return text
 
 
 def _field(

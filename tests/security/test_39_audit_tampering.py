@@ -139,10 +139,13 @@ async def test_two_sealers_at_once_make_one_chain(db: Database) -> None:
 
 @pytest.mark.databases("sqlite")
 async def test_an_entry_is_there_exactly_when_its_change_is(db: Database) -> None:
-    with pytest.raises(RuntimeError):
+    async def fail_after_writing() -> None:
         async with db.write() as conn:
             await record(conn, SYSTEM, "thing.change", "thing/1")
-            raise RuntimeError
+            raise RuntimeError("the change failed")
+
+    with pytest.raises(RuntimeError, match="the change failed"):
+        await fail_after_writing()
     assert await seal_pending(db, KEYRING) == 0
 
 
