@@ -12,7 +12,10 @@ from portal.errors import PortalError
 from portal.settings import Settings, load
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="One service and one portal for every notification."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="One service and one portal for every notification.",
 )
 keys = typer.Typer(no_args_is_help=True, help="API keys of calling systems.")
 users = typer.Typer(no_args_is_help=True, help="People who sign in to the portal.")
@@ -102,7 +105,9 @@ def send(
     reference: Annotated[str | None, typer.Option(help="Your own reference.")] = None,
     file: Annotated[Path | None, typer.Option(help="A JSON file with the whole request; - for standard input.")] = None,
     key: Annotated[str, typer.Option(envvar="PORTAL_API_KEY", help="API key.")] = "",
-    url: Annotated[str, typer.Option(envvar="PORTAL_URL", help="Address of the portal; empty: from the settings.")] = "",
+    url: Annotated[
+        str, typer.Option(envvar="PORTAL_URL", help="Address of the portal; empty: from the settings.")
+    ] = "",
 ) -> None:
     """Send one notification through the JSON API and print its id."""
     from portal.client import Client
@@ -129,7 +134,8 @@ def keys_create(
 
 @users.command("create")
 def users_create(
-    email: str, role: Annotated[list[str] | None, typer.Option(help="admin, designer, approver, operator, viewer.")] = None
+    email: str,
+    role: Annotated[list[str] | None, typer.Option(help="admin, designer, approver, operator, viewer.")] = None,
 ) -> None:
     """Create a user; prints a one-time sign-in link."""
     from portal.ops.users import create

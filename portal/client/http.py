@@ -1,7 +1,7 @@
 """Sending from Python.
 
-    with Client("https://push.example.com", "pp_live_…") as client:
-        client.send({"template": "welcome", "to": {"channel": "email", "address": "ann@example.com"}})
+with Client("https://push.example.com", "pp_live_…") as client:
+    client.send({"template": "welcome", "to": {"channel": "email", "address": "ann@example.com"}})
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class ClientError(Exception):
 class Client:
     """One connection pool to one portal. Not for use from several threads at once."""
 
-    def __init__(self, url: str, key: str, *, timeout: float = 10.0, transport: httpx2.BaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, key: str, *, timeout: float = 10.0, transport: httpx2.BaseTransport | None = None
+    ) -> None:
         """`url` without a path; `key` an API key; `timeout` in seconds for each try."""
         self._http = httpx2.Client(
             base_url=url.rstrip("/") + "/api/v1",
@@ -47,7 +49,9 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -97,7 +101,9 @@ class Client:
                 )
             except httpx2.TransportError as error:
                 if not left:
-                    raise ClientError(0, "unreachable", f"The portal was not reached: {type(error).__name__}.") from error
+                    raise ClientError(
+                        0, "unreachable", f"The portal was not reached: {type(error).__name__}."
+                    ) from error
                 time.sleep(_backoff(left, None))
                 continue
             if response.status_code in AGAIN and left:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from datetime import datetime
 from uuid import UUID
 
 _lock = threading.Lock()
@@ -19,6 +20,11 @@ def new_id() -> UUID:
     processes apart (the generator is seeded anew after a fork).
     """
     return UUID(int=_spread(_next()))
+
+
+def id_at(moment: datetime) -> UUID:
+    """A UUIDv7 of an instant in the past, for history that is written afterwards."""
+    return UUID(int=_spread(int(moment.timestamp() * 1000) << 12 | random.getrandbits(12)))
 
 
 def new_ids(count: int) -> list[UUID]:

@@ -34,9 +34,12 @@ async def create(settings: Settings, name: str, *, application: str, scopes: Seq
         await db.close()
 
 
-async def _create(conn: AsyncConnection, name: str, application: str, scopes: list[str], mode: Literal["live", "test"]
+async def _create(
+    conn: AsyncConnection, name: str, application: str, scopes: list[str], mode: Literal["live", "test"]
 ) -> str:
     application_id = await ensure_application(conn, application)
     key_id, clear = await create_key(conn, application_id, name, mode, scopes, None)
-    await record(conn, SYSTEM, "key.create", str(key_id), None, {"name": name, "application": application, "mode": mode})
+    await record(
+        conn, SYSTEM, "key.create", str(key_id), None, {"name": name, "application": application, "mode": mode}
+    )
     return clear

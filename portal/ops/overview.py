@@ -105,7 +105,9 @@ def _account_findings(accounts: Accounts, health: Sequence[AccountHealth]) -> li
         account = accounts.get(each.account_id)
         text = f"{each.failed:,} of its last {each.attempts:,} attempts failed."
         tone = "danger" if share >= ALARM_SHARE else "warning"
-        found.append(Finding(tone=tone, title=f"{account.title} is failing", text=text, path=f"/providers/{account.id}"))
+        found.append(
+            Finding(tone=tone, title=f"{account.title} is failing", text=text, path=f"/providers/{account.id}")
+        )
     return found
 
 

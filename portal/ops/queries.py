@@ -88,7 +88,8 @@ async def traffic(conn: AsyncConnection, now: datetime, minutes: int = 60) -> li
     counted = {(minute, event): int(n) for minute, event, n in await conn.execute(statement)}
     every = [first + timedelta(minutes=index) for index in range(minutes)]
     return [
-        Minute(at=at, **{event: counted.get((at, event), 0) for event in ("accepted", "sent", "failed")}) for at in every
+        Minute(at=at, **{event: counted.get((at, event), 0) for event in ("accepted", "sent", "failed")})
+        for at in every
     ]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy import func, select
 
@@ -14,6 +14,7 @@ from portal.access import User
 from portal.db import Database
 from portal.db.migrate import upgrade
 from portal.ops.keys import create as create_key
+from portal.ops.users import create as create_user
 from portal.runtime import Child, EmbeddedValkey, Installation, Supervisor, hold, logs
 from portal.sealing import Keyring
 from portal.settings import Settings
@@ -89,31 +90,37 @@ def _answers(settings: Settings) -> Callable[[], Awaitable[bool]]:
 
 
 async def _welcome(settings: Settings) -> None:
-    """Say where it is; at the first start also how to get in, and a key to try."""
-    lines = ["", f"  Push Portal is ready: {settings.base_url}"]
+    """Say where it is; at the first start also how to get in, a key to try, and something to look at."""
     try:
-        lines += await _first_start(settings)
+        first = not await _has_users(settings)
+        _say(["", f"  Push Portal is ready: {settings.base_url}", *await _how_to_get_in(settings, first), ""])
+        if first and os.environ.get("DEMO", "1") != "0":
+            await _demo(settings)
+            _say(["  The demo is loaded: templates, people, groups and a week of traffic (DEMO=0 leaves it out).", ""])
     except Exception:
         log.exception("the first start could not be finished; run `portal users create` and `portal keys create`")
-    sys.stdout.write("\n".join([*lines, ""]) + "\n")
-    sys.stdout.flush()
 
 
-async def _first_start(settings: Settings) -> list[str]:
+async def _demo(settings: Settings) -> None:
+    from portal.ops.demo import load_demo
+    from portal.parts import open_parts
+
+    async with open_parts(settings) as parts:
+        await load_demo(parts)
+
+
+async def _has_users(settings: Settings) -> bool:
     db = Database(settings.database, pool=2)
     try:
         async with db.read() as conn:
-            users = (await conn.execute(select(func.count()).select_from(User))).scalar_one()
+            return bool((await conn.execute(select(func.count()).select_from(User))).scalar_one())
     finally:
         await db.close()
-    if users:
+
+
+async def _how_to_get_in(settings: Settings, first: bool) -> list[str]:
+    if not first:
         return ["  Sign in there; `portal users create EMAIL` makes a new one-time link.", "  Ctrl-C stops it."]
-    if os.environ.get("DEMO", "1") != "0":
-        from portal.ops.demo import load_demo
-
-        await load_demo(settings)
-    from portal.ops.users import create as create_user
-
     link = await create_user(settings, FIRST_ADMINISTRATOR, ["admin"])
     key = await create_key(settings, "first key", application="default", scopes=[], test=False)
     return [
@@ -122,3 +129,8 @@ async def _first_start(settings: Settings) -> list[str]:
         f"  Everything is kept in:       {settings.data_path}",
         "  Ctrl-C stops it.",
     ]
+
+
+def _say(lines: Sequence[str]) -> None:
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
