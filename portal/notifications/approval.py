@@ -80,7 +80,7 @@ async def take(conn: AsyncConnection, application_id: UUID, counts: Counts, thre
     await add_to_window(conn, application_id, counts)
     columns = (BulkWindow.template_key, BulkWindow.category, BulkWindow.n)
     mine = select(*columns).where(BulkWindow.application_id == application_id, BulkWindow.hour == _hour())
-    for template, category, n in (await conn.execute(mine)).tuples():
+    for template, category, n in await conn.execute(mine):
         if (template, category) in counts and n > threshold:
             raise NotAllowed(
                 f"This would make {n} notifications of the template {template} and category {category} in this hour; "

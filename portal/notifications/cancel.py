@@ -39,7 +39,7 @@ async def end_live(conn: AsyncConnection, row: AnyRow) -> str:
         .values(status="cancelled", reason="cancelled", chunk_id=None, updated_at=db_now())
     )
     deliveries = select(Delivery.status, Delivery.reason).where(Delivery.notification_id == row.id)
-    status, reason = end_of((await conn.execute(deliveries)).tuples().all()) or ("cancelled", "cancelled")
+    status, reason = end_of((await conn.execute(deliveries)).all()) or ("cancelled", "cancelled")
     await conn.execute(
         update(Notification)
         .where(Notification.id == row.id)

@@ -295,7 +295,7 @@ async def _attempts(conn: AsyncConnection, delivery_ids: Sequence[UUID]) -> dict
 async def _metadata(conn: AsyncConnection, notification_id: UUID) -> dict[str, str]:
     columns = (NotificationMetadata.name, NotificationMetadata.value)
     rows = await conn.execute(select(*columns).where(NotificationMetadata.notification_id == notification_id))
-    return {name: value for name, value in sorted(rows.tuples())}
+    return {name: value for name, value in sorted(rows.all())}
 
 
 def _first_id(moment: datetime) -> UUID:
