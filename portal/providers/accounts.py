@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 TABLE, FIELD = "provider_account", "secrets"
 CLOSE_SECONDS = 30.0
+# The process ends: what still runs then was given up by delivery already.
+END_SECONDS = 1.0
 
 
 class OpenAccount:
@@ -53,6 +55,7 @@ class OpenAccount:
         self._provider = provider
         self._opening: asyncio.Lock = asyncio.Lock()
         self._opened = False
+        self._closed = False
 
     @property
     def provider(self) -> Provider:
@@ -73,6 +76,8 @@ class OpenAccount:
 
     async def ready(self) -> None:
         """Return once the provider is open in this process; raises what its `open` raises, and tries again next time."""
+        if self._closed:
+            raise SendFailed("The account was changed meanwhile; the next try uses the new one.", code="account")
         if self._opened:
             return
         async with self._opening:
@@ -85,12 +90,13 @@ class OpenAccount:
         kept = self.ctx.kept
         return [kept.pop(key) for key in ids if key in kept] if kept else []
 
-    async def close(self) -> None:
-        """Wait for the calls that run, at most CLOSE_SECONDS, then close the provider and its connections."""
-        for _ in range(int(CLOSE_SECONDS * 10)):
-            if not self.bulkhead.in_use:
-                break
-            await asyncio.sleep(0.1)
+    async def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Wait for the calls that run, at most so many seconds, then close the provider and its connections."""
+        try:
+            await asyncio.wait_for(self.bulkhead.idle(), seconds)
+        except TimeoutError:
+            log.warning("the provider account %s is closed while calls of it run", self.key)
+        self._closed = True
         if self._opened and self._provider is not None:
             try:
                 await asyncio.wait_for(self._provider.close(), 5)
@@ -118,10 +124,16 @@ class Accounts:
         self._accounts: dict[UUID, OpenAccount] = {}
         self._routes: dict[tuple[str, UUID | None], list[_Step]] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._loading = asyncio.Lock()
         revisions.on_change("providers", self.load)
 
     async def load(self) -> None:
         """Read everything; accounts that did not change keep their connections, the others are replaced."""
+        # One after the other: an older reading must not replace a newer one.
+        async with self._loading:
+            await self._load()
+
+    async def _load(self) -> None:
         async with self._db.read() as conn:
             rows = await queries.all_accounts(conn)
             steps = await queries.all_routes(conn)
@@ -137,7 +149,9 @@ class Accounts:
     async def close(self) -> None:
         """Close every account: the process ends."""
         accounts, self._accounts = list(self._accounts.values()), {}
-        await asyncio.gather(*(account.close() for account in accounts), *self._closing, return_exceptions=True)
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*(account.close(END_SECONDS) for account in accounts), return_exceptions=True)
 
     def get(self, account_id: UUID) -> OpenAccount:
         """The account, whether usable or not; raises NotFound."""

@@ -20,6 +20,7 @@ class Bulkhead:
         self.reserve = max(1, size // 5) if size > 1 else 0
         self.in_use = 0
         self._high: deque[asyncio.Future[None]] = deque()
+        self._idle: asyncio.Event | None = None
         self._rest: deque[asyncio.Future[None]] = deque()
 
     def free(self, lane: str) -> bool:
@@ -55,8 +56,16 @@ class Bulkhead:
     def release(self) -> None:
         """Give a slot back; the next who may have it gets it."""
         self.in_use -= 1
+        if not self.in_use and self._idle is not None:
+            self._idle.set()
         self._wake(self._high, "high")
         self._wake(self._rest, "low")
+
+    async def idle(self) -> None:
+        """Return when no slot is taken."""
+        while self.in_use:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
 
     def _wake(self, queue: deque[asyncio.Future[None]], lane: str) -> None:
         while queue and self.free(lane):

@@ -12,6 +12,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpcore2
@@ -152,8 +153,24 @@ def _plain(host: str) -> str:
     return host.strip().strip("[]").rstrip(".").lower()
 
 
+# Threads of their own: a name server that does not answer holds its own vendor's threads, not those of everything else.
+_threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="resolve")
+_asking: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
+
+
 async def _resolve(host: str, port: int) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    """The system's answer. Many who ask the same at once share one question."""
+    key = (host, port)
+    question = _asking.get(key)
+    if question is None or question.get_loop() is not asyncio.get_running_loop():
+        question = asyncio.get_running_loop().run_in_executor(_threads, _ask, host.strip("[]"), port)
+        _asking[key] = question
+        question.add_done_callback(lambda _: _asking.pop(key, None))
+    return await asyncio.shield(question)
+
+
+def _ask(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

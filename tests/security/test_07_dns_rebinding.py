@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+import threading
 from pathlib import Path
 
 import httpx2
 import pytest
 import trustme
 
-from portal.providers import http
+from portal.providers import egress, http
 from portal.providers.egress import ConnectFailed, EgressRefused, Guard
 from portal.providers.http import GuardedClient
 from tests.http_peer import http_peer
@@ -89,3 +91,25 @@ async def test_tls_still_names_and_verifies_the_host(tmp_path: Path, monkeypatch
         writer.close()
         with pytest.raises(ConnectFailed):
             await guard.connect("other.example", peer.port, client_context)
+
+
+async def test_many_who_ask_the_same_name_at_once_share_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def slowly(host: str, port: int) -> list[str]:
+        asked.append(host)
+        release.wait(5)
+        return [PUBLIC]
+
+    release = threading.Event()
+    monkeypatch.setattr(egress, "_ask", slowly)
+    waiting = [asyncio.create_task(Guard().addresses("same.example", 443)) for _ in range(50)]
+    other = asyncio.create_task(Guard().addresses("other.example", 443))
+    while len(asked) < 2:
+        await asyncio.sleep(0.001)
+    waiting[0].cancel()
+    release.set()
+    answers = await asyncio.gather(*waiting, other, return_exceptions=True)
+    assert sorted(asked) == ["other.example", "same.example"]
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert answers[1:] == [[PUBLIC]] * 50

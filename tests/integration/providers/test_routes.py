@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -10,12 +11,13 @@ from sqlalchemy import delete
 from portal.access.actor import SYSTEM
 from portal.db import Database, new_id
 from portal.errors import InvalidInput, NotFound
-from portal.providers import ProviderAccount, Route, seed
+from portal.providers import ProviderAccount, Route, seed, send_one
 from portal.providers.schemas import AccountUpdate, RouteUpdate
 from portal.providers.seed import sandbox_account_id
 from portal.providers.set_route import change_route, remove_route
 from portal.providers.update import update_account
 from portal.sdk import SendFailed
+from portal.sdk.testing import sample_message
 from tests.integration.providers.world import OTHER_KEY, World, smtp_settings
 
 
@@ -173,7 +175,14 @@ async def test_a_replaced_account_is_closed_when_its_last_call_is_over(db: Datab
     assert await old.bulkhead.acquire("low")
     await db.transact(update_account, SYSTEM, world.registry, world.keyring, account_id, AccountUpdate(title="New"))
     await world.accounts.load()
+    await asyncio.sleep(0)
     assert closed == []
     old.bulkhead.release()
+    while not closed:
+        await asyncio.sleep(0.001)
+    # Whoever still holds the old one learns that nothing was sent.
+    failed = await send_one(old, sample_message(channel="email", address="a@example.com", parts={"text": "x"}))
+    assert isinstance(failed, SendFailed)
+    assert (failed.permanent, failed.ambiguous, failed.code) == (False, False, "account")
     await world.accounts.close()
     assert len(closed) == 1

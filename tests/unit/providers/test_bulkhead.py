@@ -75,3 +75,16 @@ async def test_slots_are_neither_lost_nor_made_whatever_is_cancelled() -> None:
     assert most <= 7
     assert bulkhead.in_use == 0
     assert sum([await bulkhead.acquire("high", 0) for _ in range(9)]) == 7
+
+
+async def test_it_says_when_nothing_runs_any_more() -> None:
+    bulkhead = Bulkhead(3)
+    await bulkhead.idle()
+    assert await bulkhead.acquire("low")
+    assert await bulkhead.acquire("high")
+    waiting = asyncio.create_task(bulkhead.idle())
+    bulkhead.release()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    bulkhead.release()
+    await asyncio.wait_for(waiting, 1)
