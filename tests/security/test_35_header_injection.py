@@ -119,7 +119,9 @@ def test_a_name_that_is_no_field_name_is_refused(name: str) -> None:
     assert header_problem(name, "x") is not None
 
 
-@pytest.mark.parametrize("value", ["plain", "Grüße 你好 👩‍👩‍👧", "a\tb", "=?utf-8?q?Gr=C3=BC=C3=9Fe?=", "a =? b ?=", ""])
+@pytest.mark.parametrize(
+    "value", ["plain", "Grüße 你好 👩‍👩‍👧", "a\tb", "=?utf-8?q?Gr=C3=BC=C3=9Fe?=", "a =? b ?=", ""]
+)
 def test_honest_values_pass(value: str) -> None:
     assert header_problem("X-Note", value) is None
 
