@@ -234,7 +234,7 @@ async def _data(client: SMTP, mail: bytes) -> Receipt:
 
 def _queue_id(answer: str) -> str | None:
     """What most servers call the mail: "queued as 4Xyz…", "OK id=1q…", "<id> Queued"."""
-    found = re.search(r"(?:queued as|id[ =])\s*<?([A-Za-z0-9.@_-]{4,100})", answer, re.IGNORECASE)
+    found = re.search(r"\b(?:queued as|id[ =])\s*<?([A-Za-z0-9.@_-]{2,100})", answer, re.IGNORECASE)
     return found.group(1) if found else None
 
 
