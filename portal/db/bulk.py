@@ -164,4 +164,4 @@ def _update_text(
         if name not in keys
     )
     match = " AND ".join(f'target."{key}" = given."{key}"' for key in keys)
-    return f'UPDATE "{table.name}" AS target SET {sets} FROM unnest({arrays}) AS given({given}) WHERE {match}'
+    return f'UPDATE "{table.name}" AS target SET {sets} FROM unnest({arrays}) AS given({given}) WHERE {match}'  # noqa: S608 - names of our own columns

@@ -100,7 +100,7 @@ class Database:
             try:
                 async with self.write() as conn:
                     return await verb(conn, *args, **kwargs)
-            except DBAPIError as error:
+            except Exception as error:
                 if attempt == TRANSACTION_TRIES or not is_contention(error):
                     raise
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
@@ -113,11 +113,12 @@ class Database:
 
 
 def is_contention(error: BaseException) -> bool:
-    """True for a deadlock, a serialization failure or a busy file: the same transaction may succeed when repeated."""
+    """True for a deadlock, a serialization failure or a lock that was not had in time: repeating may succeed.
+
+    Not for a busy SQLite file: whoever began has waited for it already, and waiting again would take too long.
+    """
     original = getattr(error, "orig", error)
     if getattr(original, "sqlstate", None) in RETRYABLE_STATES:
-        return True
-    if isinstance(original, sqlite3.OperationalError) and "locked" in str(original):
         return True
     return _number(original) in RETRYABLE_NUMBERS
 
@@ -130,12 +131,13 @@ def _number(error: BaseException | None) -> Any:
 
 def is_outage(error: BaseException) -> bool:
     """True when the database could not be reached, went away or had no connection left: nobody's data is to blame."""
+    # `bulk` speaks to asyncpg itself, whose errors come without SQLAlchemy's wrapping.
+    state = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
+    # 08 connection, 53 resources (disk full, memory, connections), 57P shutdown, 58 system, XX internal.
+    if state[:2] in ("08", "53", "58", "XX") or state.startswith("57P"):
+        return True
     if isinstance(error, DBAPIError):
         if error.connection_invalidated or isinstance(error, InterfaceError):
-            return True
-        state = getattr(error.orig, "sqlstate", None) or ""
-        # 08 connection, 53 resources (disk full, memory, connections), 57P shutdown, 58 system, XX internal.
-        if state[:2] in ("08", "53", "58", "XX") or state.startswith("57P"):
             return True
         if _number(error.orig) in OUTAGE_NUMBERS:
             return True
@@ -144,7 +146,7 @@ def is_outage(error: BaseException) -> bool:
             word in str(error.orig) for word in sqlite_words
         )
     return (
-        isinstance(error, (OSError, TimeoutError, asyncio.TimeoutError, OperationalError))
+        isinstance(error, (OSError, EOFError, TimeoutError, asyncio.TimeoutError, OperationalError))
         or (type(error).__module__.startswith(("asyncpg", "asyncmy")) and "onnect" in f"{type(error).__name__} {error}")
         or type(error).__name__ == "TimeoutError"
     )
@@ -156,7 +158,7 @@ async def _speaking_plainly() -> AsyncIterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, DBAPIError) and is_contention(error):
+        if is_contention(error):
             raise
         if is_outage(error):
             log.warning("the database does not answer: %s", type(getattr(error, "orig", error)).__name__)

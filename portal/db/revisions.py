@@ -52,6 +52,7 @@ class Revisions:
         self._seen: dict[str, int] = {}
         self._callbacks: dict[str, list[Callable[[], Awaitable[None]]]] = defaultdict(list)
         self._polled_at = 0.0
+        self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -69,10 +70,10 @@ class Revisions:
         self._task = asyncio.create_task(self._run(), name="revisions")
 
     async def stop(self) -> None:
-        """End the background task."""
+        """End the background task, between two polls: a read that is cancelled would keep its connection."""
+        self._stopping.set()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await self._task
 
     async def poll(self) -> None:
         """Read the revisions and call back for those that changed since the last time."""
@@ -88,9 +89,16 @@ class Revisions:
         self._polled_at = started
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
+        while not await self._told_to_stop():
             try:
                 await asyncio.wait_for(self.poll(), timeout=5)
             except Exception as error:  # the loop must outlive every outage of the database
                 log.warning("revisions could not be polled: %s", type(error).__name__)
+
+    async def _told_to_stop(self) -> bool:
+        """True at once when told; False after the pause between two polls."""
+        try:
+            await asyncio.wait_for(self._stopping.wait(), POLL_SECONDS)
+        except TimeoutError:
+            return False
+        return True

@@ -20,7 +20,7 @@ class Job:
     def __init__(
         self,
         *,
-        id: UUID,
+        id: UUID,  # noqa: A002 - the delivery's id
         notification_id: UUID,
         application_id: UUID,
         channel: str,

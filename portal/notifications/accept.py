@@ -43,7 +43,7 @@ class Request:
     def __init__(
         self,
         *,
-        id: UUID,
+        id: UUID,  # noqa: A002 - the notification's id
         application_id: UUID,
         lane: str,
         member: bytes,
