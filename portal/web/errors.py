@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
@@ -41,7 +42,8 @@ def on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
     """An error that the framework found: no such route, a method that is not there, a value that does not fit."""
     status = error.status_code
     if status >= 500:
-        return on_unexpected(request, error)
+        wrong = _misjudged_fields(error)
+        return on_portal_error(request, InvalidInput(wrong)) if wrong else on_unexpected(request, error)
     fields = _invalid_fields(error)
     code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(status, "invalid_input")
     detail = _framework_sentence(error, status)
@@ -118,6 +120,16 @@ def _invalid_fields(error: HTTPException) -> dict[str, str]:
         if isinstance(item, dict):
             found[str(item.get("key", "body"))] = str(item.get("message", "not valid"))
     return found
+
+
+def _misjudged_fields(error: HTTPException) -> dict[str, str]:
+    """The framework takes a field of the body for the dependency of the same name (`settings`, `parts`) and calls a
+    wrong value our own mistake; its cause still says where the value stood.
+    """
+    if not isinstance(error.__cause__, msgspec.ValidationError):
+        return {}
+    said, _, place = str(error.__cause__).partition(" - at `$.data.")
+    return {place.rstrip("`"): said} if place else {}
 
 
 def _framework_sentence(error: HTTPException, status: int) -> str:
