@@ -268,7 +268,8 @@ async def _editor(
 ) -> Response[str]:
     """The editor with a preview of the chosen section, or of the first."""
     channel, locale = _section(edited, form or {})
-    made = await try_out(edited, channel, locale, registry, renderer) if channel in registry.channels else None
+    written = any(text.strip() for text in edited.parts.get(channel, {}).get(locale, {}).values())
+    made = await try_out(edited, channel, locale, registry, renderer) if written and channel in registry.channels else None
     wrong = dict(errors or {})
     return page(
         request,
