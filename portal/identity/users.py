@@ -16,7 +16,7 @@ from portal.access.actor import SYSTEM
 from portal.access.queries import AnyRow, roles_of
 from portal.access.roles import check_roles
 from portal.audit import record
-from portal.db import Database, db_now, new_id
+from portal.db import Database, bulk, db_now, new_id
 from portal.errors import Conflict, InvalidInput, NotFound
 from portal.identity.links import INVITATION_LIFE, make_link
 from portal.web.sessions import end_sessions_of
@@ -101,7 +101,7 @@ def check_email(email: str) -> str:
 
 
 async def _create(conn: AsyncConnection, actor: Actor, email: str, roles: list[str], name: str) -> str:
-    wanted = select(User.id, User.disabled_at).where(User.email == email)
+    wanted = select(User.id, User.disabled_at).where(User.email == email).with_for_update()
     user = (await conn.execute(wanted)).one_or_none()
     if user is None:
         user_id = new_id()
@@ -113,7 +113,7 @@ async def _create(conn: AsyncConnection, actor: Actor, email: str, roles: list[s
     if user is not None and user.disabled_at is not None:
         await conn.execute(update(User).where(User.id == user_id).values(disabled_at=None))
     if after != before:
-        await _replace_roles(conn, user_id, after)
+        await bulk.insert_ignore(conn, RoleGrant, [{"user_id": user_id, "role": role} for role in after])
         await end_sessions_of(conn, user_id)
     change = {"email": email, "roles": after}
     await record(conn, actor, "user.create" if user is None else "user.invite_again", f"user/{user_id}", None, change)
@@ -121,8 +121,8 @@ async def _create(conn: AsyncConnection, actor: Actor, email: str, roles: list[s
 
 
 async def _user(conn: AsyncConnection, user_id: UUID) -> AnyRow:
-    """The user's id, email and disabled_at; raises `NotFound`."""
-    wanted = select(User.id, User.email, User.disabled_at).where(User.id == user_id)
+    """The user's id, email and disabled_at, locked against others who change them; raises `NotFound`."""
+    wanted = select(User.id, User.email, User.disabled_at).where(User.id == user_id).with_for_update()
     user = (await conn.execute(wanted)).one_or_none()
     if user is None:
         raise NotFound("user", user_id)
