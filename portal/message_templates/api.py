@@ -30,6 +30,7 @@ from portal.message_templates.schemas import (
 )
 from portal.message_templates.update import archive_template, update_template, whole
 from portal.plugin_loader import Registry
+from portal.web.documented import problems
 from portal.web.guards import require
 from portal.web.if_match import IfMatch, etag, revision_of
 from portal.web.paging import MAX_PAGE_SIZE, PAGE_SIZE, decode_cursor, page_of
@@ -103,7 +104,13 @@ async def change(
     return await _shown(db, templates, key, warnings)
 
 
-@post("/{key:str}/publish", summary="Publish the draft", status_code=200, **WRITE)
+@post(
+    "/{key:str}/publish",
+    summary="Publish the draft",
+    status_code=200,
+    responses=problems(412),
+    **WRITE,
+)
 async def publish(
     key: FromPath[str],
     db: Database,
@@ -149,7 +156,12 @@ async def version(key: FromPath[str], n: FromPath[int], db: Database) -> Version
     )
 
 
-@post("/{key:str}/preview", summary="Render a draft or a version", status_code=200, **READ)
+@post(
+    "/{key:str}/preview",
+    summary="Render a draft or a version",
+    status_code=200,
+    **READ,
+)
 async def previewed(
     key: FromPath[str], data: PreviewIn, db: Database, registry: Registry, renderer: Renderer
 ) -> PreviewOut:

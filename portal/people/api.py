@@ -117,7 +117,11 @@ async def address_added(
     return await _address_shown(db, person_id, await add_address(db, registry, actor, person_id, data))
 
 
-@patch("/people/{person_id:uuid}/addresses/{address_id:uuid}", summary="Change an address", **WRITE)
+@patch(
+    "/people/{person_id:uuid}/addresses/{address_id:uuid}",
+    summary="Change an address",
+    **WRITE,
+)
 async def address_changed(
     person_id: FromPath[UUID],
     address_id: FromPath[UUID],
@@ -130,7 +134,12 @@ async def address_changed(
     return await _address_shown(db, person_id, address_id)
 
 
-@delete("/people/{person_id:uuid}/addresses/{address_id:uuid}", summary="Remove an address", status_code=204, **WRITE)
+@delete(
+    "/people/{person_id:uuid}/addresses/{address_id:uuid}",
+    summary="Remove an address",
+    status_code=204,
+    **WRITE,
+)
 async def address_removed(person_id: FromPath[UUID], address_id: FromPath[UUID], db: Database, actor: Actor) -> None:
     await db.transact(remove_address, actor, person_id, address_id)
 
@@ -178,7 +187,12 @@ async def members(
     return await _people_page(db, limit, cursor, group_id=group_id)
 
 
-@post("/groups/{group_id:uuid}/members", summary="Add members", status_code=200, **WRITE)
+@post(
+    "/groups/{group_id:uuid}/members",
+    summary="Add members",
+    status_code=200,
+    **WRITE,
+)
 async def members_added(group_id: FromPath[UUID], data: MembersIn, db: Database, actor: Actor) -> GroupOut:
     await db.transact(add_members, actor, group_id, data.person_ids)
     return await _group_shown(db, group_id)
@@ -190,7 +204,12 @@ async def members_replaced(group_id: FromPath[UUID], data: MembersIn, db: Databa
     return await _group_shown(db, group_id)
 
 
-@delete("/groups/{group_id:uuid}/members/{person_id:uuid}", summary="Remove a member", status_code=204, **WRITE)
+@delete(
+    "/groups/{group_id:uuid}/members/{person_id:uuid}",
+    summary="Remove a member",
+    status_code=204,
+    **WRITE,
+)
 async def member_removed(group_id: FromPath[UUID], person_id: FromPath[UUID], db: Database, actor: Actor) -> None:
     await db.transact(remove_members, actor, group_id, [person_id])
 
