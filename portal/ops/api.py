@@ -5,9 +5,11 @@ from __future__ import annotations
 from litestar import Response, Router, get
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
+from portal.notifications.accept import Acceptor
 from portal.ops.health import Readiness, readiness
+from portal.ops.metrics import CONTENT_TYPE, metrics
 from portal.parts import Parts
-from portal.web.guards import public
+from portal.web.guards import public, require
 
 
 @get("/health", guards=[public], tags=["operations"])
@@ -23,4 +25,10 @@ async def ready(parts: Parts) -> Response[Readiness]:
     return Response(state, status_code=HTTP_200_OK if state.ready else HTTP_503_SERVICE_UNAVAILABLE)
 
 
-router = Router(path="/", route_handlers=[health, ready])
+@get("/metrics", guards=[require("notifications:read")], tags=["operations"], media_type="text/plain")
+async def metrics_text(parts: Parts, acceptor: Acceptor) -> Response[bytes]:
+    """Figures for Prometheus; scrape with an API key that has the scope notifications:read."""
+    return Response(await metrics(parts.db, parts.kv, acceptor), media_type=CONTENT_TYPE)
+
+
+router = Router(path="/", route_handlers=[health, ready, metrics_text])
