@@ -22,7 +22,7 @@ def lines_of(caplog: pytest.LogCaptureFixture) -> str:
 def test_secrets_do_not_reach_the_log_wherever_they_are_said(caplog: pytest.LogCaptureFixture) -> None:
     log = AccountLog("acme", "acme-1", [SECRET, "x"])
     with caplog.at_level(logging.DEBUG):
-        event = " ".join(("signing in with", SECRET))
+        event = f"signing in with {SECRET}"
         log.info(event, status=200)
         log.error("refused", answer=f"Bearer {SECRET}!", text="Hello Ann", address="ann@example.com", token="abc")
     assert SECRET not in lines_of(caplog)

@@ -17,7 +17,10 @@ BLOCKS = [
 
 
 def test_there_is_code_to_compare() -> None:
-    assert {path for _, path, _ in BLOCKS} >= {"plugins/_example/provider.py", "tests/contract/plugins/pager/channel.py"}
+    assert {path for _, path, _ in BLOCKS} >= {
+        "plugins/_example/provider.py",
+        "tests/contract/plugins/pager/channel.py",
+    }
 
 
 @pytest.mark.parametrize(("page", "path", "code"), BLOCKS)
