@@ -59,6 +59,7 @@ async def work(parts: Parts, stop: asyncio.Event) -> None:
         unknown_hours=settings.unknown_hours,
     )
     background = [
+        asyncio.create_task(_begin_drain(deliverer, stop), name="drain"),
         asyncio.create_task(sweeper.run(stop), name="sweeper"),
         asyncio.create_task(_every(TURNS_SECONDS, deliverer.refresh_turns, stop), name="turns"),
         asyncio.create_task(
@@ -82,6 +83,12 @@ async def work(parts: Parts, stop: asyncio.Event) -> None:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+
+
+async def _begin_drain(deliverer: Deliverer, stop: asyncio.Event) -> None:
+    """From the first moment of a stop on nothing new is sent, so that the drain ends in time."""
+    await stop.wait()
+    deliverer.begin_drain()
 
 
 def make_deliverer(parts: Parts) -> Deliverer:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, and_, case, exists, func, or_, select, update
+from sqlalchemy import Row, and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from portal.db import Database, bulk, db_now, new_id
+from portal.ledger import gate
 from portal.ledger.counts import count_terminal
-from portal.ledger.models import Batch, Chunk, Delivery, Notification
+from portal.ledger.models import Chunk, Delivery, Notification
 from portal.ledger.packing import decode_members, insert_members, notification_row
 from portal.ledger.statuses import DELIVERY_LIVE, LIVE
 
@@ -25,6 +27,13 @@ CRASHES_TO_QUARANTINE = 3
 log = logging.getLogger(__name__)
 
 
+class Offered(NamedTuple):
+    """A chunk that ended its workers was cut up; these are offered instead."""
+
+    lane: str
+    chunks: list[UUID]
+
+
 class LeaseLost(Exception):
     """Another worker has the chunk, or its lease ran out: stop and roll back."""
 
@@ -32,8 +41,8 @@ class LeaseLost(Exception):
 class Lease:
     """One worker's right to work on a chunk.
 
-    `chunk` is its row as claimed; `lost` is set when the right has ended; `only_vendors` is set when nothing of this
-    process is needed any more but patience with vendors.
+    `chunk` is its row as claimed; `lost` is set when somebody else has the right or nobody any more; `only_vendors` is
+    set when nothing of this process is needed any more but patience with vendors.
     """
 
     def __init__(self, db: Database, chunk: Row[Any], seconds: float) -> None:
@@ -42,14 +51,25 @@ class Lease:
         self.seconds = seconds
         self.lost = asyncio.Event()
         self.only_vendors = asyncio.Event()
+        self._renewed = time.monotonic()
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the lease's time is up as far as this process knows: it must not send, but it may try to settle.
+
+        While the database is away nobody can claim either; when it is back, the fence decides.
+        """
+        return time.monotonic() - self._renewed > self.seconds
 
     async def guard(self, conn: AsyncConnection, **values: Any) -> None:
         """Begin a transaction that settles: lock the chunk's row and renew, or raise `LeaseLost`."""
         values.setdefault("lease_until", db_now(self.seconds))
+        started = time.monotonic()
         held = await conn.execute(update(Chunk).where(*self._mine()).values(**values))
         if not held.rowcount:
             self.lost.set()
             raise LeaseLost
+        self._renewed = started
 
     async def finish(self, conn: AsyncConnection) -> None:
         """The orderly end, in the caller's transaction: nothing is left to do."""
@@ -77,55 +97,45 @@ class Lease:
         return (Chunk.id == self.chunk.id, Chunk.fence == self.chunk.fence, Chunk.status == "leased")
 
     async def _renew(self) -> None:
-        loop = asyncio.get_running_loop()
-        renewed = loop.time()
         while not self.lost.is_set():
             await asyncio.sleep(self.seconds / 4)
-            started = loop.time()
             try:
                 async with self.db.write() as conn:
                     await self.guard(conn)
-                renewed = started
             except LeaseLost:
                 return
             except Exception as error:
-                # The database may be away for a moment; the lease is ours until its time is up.
+                # The database may be away for a moment; when it is back, the fence says whose the chunk is.
                 log.warning("a lease could not be renewed: %s", type(error).__name__)
-                if loop.time() - renewed > self.seconds:
-                    self.lost.set()
 
 
 async def claim(
     db: Database, chunk_id: UUID, *, owner: str, seconds: float, stopped_applications: Sequence[UUID] = ()
-) -> Lease | None:
+) -> Lease | Offered | None:
     """The lease of a due chunk, or None when it is not due, held by somebody, done, or behind a closed gate.
 
     A chunk whose lease ran out without an orderly end is claimed with one more crash; after two it is halved and the
-    halves are offered instead.
+    halves are offered instead: ring them.
     """
     row = await _take(db, chunk_id, owner, seconds, stopped_applications)
     if row is None:
         return None
     lease = Lease(db, row, seconds)
     if row.crashes >= CRASHES_TO_HALVE and (row.size > 1 or row.crashes >= CRASHES_TO_QUARANTINE):
-        await db.transact(_contain, lease)
-        return None
+        return Offered(row.lane, await db.transact(_contain, lease))
     return lease
 
 
 async def _take(
     db: Database, chunk_id: UUID, owner: str, seconds: float, stopped_applications: Sequence[UUID]
 ) -> Row[Any] | None:
-    open_gate = or_(
-        Chunk.batch_id.is_(None), exists(select(Batch.id).where(Batch.id == Chunk.batch_id, Batch.gate == "running"))
-    )
     statement = (
         update(Chunk)
         .where(
             Chunk.id == chunk_id,
             Chunk.not_before <= db_now(),
             or_(Chunk.status == "ready", and_(Chunk.status == "leased", Chunk.lease_until < db_now())),
-            open_gate,
+            gate.is_open(),
         )
         # MariaDB assigns from left to right, each seeing the ones before: `crashes` must come before `status`.
         .ordered_values(
@@ -138,16 +148,19 @@ async def _take(
     )
     if stopped_applications:
         statement = statement.where(Chunk.application_id.not_in(stopped_applications))
-    async with db.single() as conn:
-        if conn.dialect.update_returning:
+    if db.engine.dialect.update_returning:
+        async with db.single() as conn:
             return (await conn.execute(statement.returning(*Chunk.__table__.columns))).first()
+    # In one transaction: read outside it, the row might be another claim's already, with another fence.
+    async with db.write() as conn:
         if not (await conn.execute(statement)).rowcount:
             return None
         return (await conn.execute(select(Chunk).where(Chunk.id == chunk_id))).one()
 
 
-async def _contain(conn: AsyncConnection, lease: Lease) -> None:
-    """Narrow a crash down: halve the chunk, or set its single notification aside."""
+async def _contain(conn: AsyncConnection, lease: Lease) -> list[UUID]:
+    """Narrow a crash down: halve the chunk, or set its single notification aside. Returns the halves."""
+    halves = []
     chunk = lease.chunk
     await lease.guard(conn, members=None)
     if chunk.members is not None:
@@ -157,27 +170,29 @@ async def _contain(conn: AsyncConnection, lease: Lease) -> None:
     if len(ids) > 1:
         middle = (len(ids) + 1) // 2
         for half in (ids[:middle], ids[middle:]):
-            await _offer(conn, chunk, half)
+            halves.append(await _offer(conn, chunk, half))
         log.warning("chunk %s ended its worker %d times: halved", chunk.id, chunk.crashes)
     elif ids:
         await quarantine(conn, chunk, ids[0])
         log.error("notification %s ended its worker %d times: set aside", ids[0], chunk.crashes)
     await lease.finish(conn)
+    return halves
 
 
 async def _members(conn: AsyncConnection, chunk: Row[Any]) -> list[UUID]:
     """The notifications that a chunk still works on, in order."""
+    sending = select(Delivery.notification_id).where(Delivery.chunk_id == chunk.id, Delivery.status.in_(DELIVERY_LIVE))
+    found = set((await conn.execute(sending)).scalars())
     if chunk.kind == "plan":
-        statement = select(Notification.id).where(Notification.chunk_id == chunk.id, Notification.status.in_(LIVE))
-        return sorted((await conn.execute(statement)).scalars())
-    statement = select(Delivery.notification_id).where(
-        Delivery.chunk_id == chunk.id, Delivery.status.in_(DELIVERY_LIVE)
-    )
-    return sorted(set((await conn.execute(statement)).scalars()))
+        # Those that are planned and have no delivery here go on in another chunk.
+        unplanned = ("accepted", "scheduled", "held")
+        waiting = select(Notification.id).where(Notification.chunk_id == chunk.id, Notification.status.in_(unplanned))
+        found |= set((await conn.execute(waiting)).scalars())
+    return sorted(found)
 
 
-async def _offer(conn: AsyncConnection, chunk: Row[Any], ids: list[UUID]) -> None:
-    """A new chunk with these notifications of `chunk`. One more crash suffices to halve it again."""
+async def _offer(conn: AsyncConnection, chunk: Row[Any], ids: list[UUID]) -> UUID:
+    """A new chunk with these notifications of `chunk`. One more crash suffices to halve it again. Returns its id."""
     half = new_id()
     await bulk.insert(conn, Chunk, [derived_chunk(chunk, id=half, kind=chunk.kind, size=len(ids), crashes=1)])
     if chunk.kind == "plan":
@@ -185,6 +200,7 @@ async def _offer(conn: AsyncConnection, chunk: Row[Any], ids: list[UUID]) -> Non
         await conn.execute(update(Notification).where(where).values(chunk_id=half))
     where = and_(Delivery.chunk_id == chunk.id, Delivery.notification_id.in_(ids))
     await conn.execute(update(Delivery).where(where).values(chunk_id=half))
+    return half
 
 
 async def quarantine(conn: AsyncConnection, chunk: Row[Any], notification_id: UUID) -> None:
@@ -224,4 +240,4 @@ def derived_chunk(chunk: Row[Any], **values: Any) -> dict[str, Any]:
     return row | values
 
 
-__all__ = ["Lease", "LeaseLost", "claim", "derived_chunk", "quarantine"]
+__all__ = ["Lease", "LeaseLost", "Offered", "claim", "derived_chunk", "quarantine"]

@@ -9,19 +9,23 @@ import socket
 from collections import deque
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from portal.db import Database, db_now
-from portal.delivery.claim import Lease, LeaseLost, claim
+from portal.delivery.claim import Lease, LeaseLost, Offered, claim
+from portal.delivery.inversions import note_inversion
 from portal.delivery.plan import Planner
 from portal.delivery.send import Run, Sender
 from portal.errors import Unavailable
 from portal.ledger.models import Chunk
 from portal.ledger.statuses import LANES
+from portal.queues import Hint
+from portal.runtime import failpoints
 
 # After this long a chunk that waits for vendors gives its slot back and goes on in the background.
 PATIENCE = {"high": 0.1, "medium": 0.5, "low": 0.5}
 DUE_AT_ONCE = 100
+HAND_BACK_PAUSE = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -45,40 +49,54 @@ class Deliverer:
         """
         if self._sender.stops.lane(lane):
             return
-        chunk_id = await self._turns.pick(lane, chunk_id, self._sender.stops.applications)
-        lease = await claim(
-            self._db,
-            chunk_id,
-            owner=self.owner,
-            seconds=self._lease_seconds,
-            stopped_applications=self._sender.stops.applications,
-        )
-        if lease is None:
+        picked = await self._turns.pick(lane, chunk_id, self._sender.stops.applications)
+        lease = await self._claim(picked)
+        if lease is None and picked != chunk_id:
+            # Somebody else had the same thought: the hint is still good for the chunk that it names.
+            lease = await self._claim(chunk_id)
+        if isinstance(lease, Offered):
+            await self._sender.bell.ring_many([Hint(lease.lane, half) for half in lease.chunks])
+        if not isinstance(lease, Lease):
             return
-        task = asyncio.create_task(self._work(lease), name=f"chunk-{chunk_id}")
+        failpoints.hit("after_claim")
+        if lane != "high" and not self._sender.stops.lane("high"):
+            await self._note_inversion(lane)
+        task = asyncio.create_task(self._work(lease), name=f"chunk-{lease.chunk.id}")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         await asyncio.wait({task}, timeout=PATIENCE[lane])
         if not task.done():
             await lease.only_vendors.wait()
 
+    async def _note_inversion(self, lane: str) -> None:
+        async with self._db.single() as conn:
+            inverted = await note_inversion(conn, lane, self._sender.stops.applications)
+        if inverted:
+            log.warning("a chunk of lane %s was claimed while higher work was due", lane)
+
     async def due(self) -> list[tuple[str, UUID]]:
-        """Due chunks, high first: how a worker goes on without Redis."""
+        """Chunks that may be claimed, high first: how a worker goes on without Redis."""
         found: list[tuple[str, UUID]] = []
         async with self._db.read() as conn:
             for lane in LANES:
                 if self._sender.stops.lane(lane):
                     continue
-                statement = (
-                    select(Chunk.id)
-                    .where(Chunk.status == "ready", Chunk.lane == lane, Chunk.not_before <= db_now())
-                    .order_by(Chunk.not_before)
-                    .limit(DUE_AT_ONCE - len(found))
-                )
-                found += [(lane, id_) for id_ in (await conn.execute(statement)).scalars()]
-                if len(found) >= DUE_AT_ONCE:
-                    break
+                for statement in (_abandoned(lane), _ready(lane)):
+                    rows = await conn.execute(statement.limit(DUE_AT_ONCE - len(found)))
+                    found += [(lane, id_) for id_ in rows.scalars()]
+                    if len(found) >= DUE_AT_ONCE:
+                        return found
         return found
+
+    async def _claim(self, chunk_id: UUID) -> Lease | Offered | None:
+        stopped = self._sender.stops.applications
+        return await claim(
+            self._db, chunk_id, owner=self.owner, seconds=self._lease_seconds, stopped_applications=stopped
+        )
+
+    def begin_drain(self) -> None:
+        """Start no further sends: chunks in hand settle what was sent and hand the rest back."""
+        self._sender.draining = True
 
     async def refresh_turns(self) -> None:
         """Learn which applications have due work; meant to be called about twice a second."""
@@ -86,7 +104,7 @@ class Deliverer:
 
     async def drain(self, seconds: float) -> None:
         """Let what was sent be settled and hand the rest back; give up after `seconds`."""
-        self._sender.draining = True
+        self.begin_drain()
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
         for task in list(self._running):
@@ -102,15 +120,36 @@ class Deliverer:
         try:
             async with lease.renewing():
                 await self._work_leased(lease)
-        except (LeaseLost, Unavailable) as error:
-            log.warning("chunk %s: stopped: %s", lease.chunk.id, type(error).__name__)
+        except LeaseLost:
+            log.warning("chunk %s: stopped: the lease is lost", lease.chunk.id)
+        except Unavailable:
+            log.warning("chunk %s: stopped: the database does not answer", lease.chunk.id)
+            await self._hand_back(lease)
+        except asyncio.CancelledError:
+            # The time to drain is up. What vendors still hold is in doubt, but nothing crashed.
+            await self._hand_back(lease)
+            raise
         except Exception:
             # The lease runs out and counts as a crash: a chunk that fails again and again is narrowed down.
             log.exception("chunk %s failed", lease.chunk.id)
         finally:
             lease.only_vendors.set()
 
+    async def _hand_back(self, lease: Lease) -> None:
+        """Hand the chunk back as soon as the database takes it, so that it does not count as a crash."""
+        while True:
+            try:
+                await lease.hand_back()
+            except Unavailable:
+                await asyncio.sleep(HAND_BACK_PAUSE)
+            else:
+                await self._sender.bell.ring(lease.chunk.lane, lease.chunk.id)
+                return
+
     async def _work_leased(self, lease: Lease) -> None:
+        if self._sender.draining:
+            await self._hand_back(lease)
+            return
         async with self._db.read() as conn:
             plan = await self._planner.plan(conn, lease.chunk, stopped_templates=self._sender.stops.templates)
         run = Run(self._sender, lease, plan)
@@ -122,6 +161,17 @@ class Deliverer:
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, LeaseLost):
                 raise result
+
+
+def _ready(lane: str) -> Select[UUID]:
+    due = (Chunk.status == "ready", Chunk.lane == lane, Chunk.not_before <= db_now())
+    return select(Chunk.id).where(*due).order_by(Chunk.not_before)
+
+
+def _abandoned(lane: str) -> Select[UUID]:
+    """Chunks whose worker ended without a word."""
+    over = (Chunk.status == "leased", Chunk.lease_until < db_now(), Chunk.lane == lane)
+    return select(Chunk.id).where(*over).order_by(Chunk.lease_until)
 
 
 class Turns:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from portal.db import Database
+from portal.db.engine import is_contention
 from portal.delivery.claim import Lease, LeaseLost
 from portal.delivery.job import Job
 from portal.delivery.plan import Plan
@@ -25,6 +26,7 @@ from portal.errors import NotFound, Unavailable
 from portal.preferences.categories import Categories
 from portal.providers import Accounts, Kept, OpenAccount, send_many
 from portal.queues import Bell, Hint
+from portal.runtime import failpoints
 from portal.sdk import Receipt, SendFailed
 
 # Calls of one chunk to one account between two settlements: what a crash can leave in doubt.
@@ -151,9 +153,19 @@ class Run:
         return tasks
 
     async def _store(self, opened: Sequence[Job]) -> None:
+        """Write the plan, for as long as the lease is ours: whatever is opened here is sent by nobody else."""
         done = self._open_groups == 0
-        await self._sender.db.transact(store_plan, self._lease, self._plan, opened, done=done)
-        _count(opened)
+        again = False
+        while True:
+            try:
+                await self._sender.db.transact(store_plan, self._lease, self._plan, opened, done=done, again=again)
+            except Exception as error:
+                await _wait_or_raise(error)
+                again = True
+            else:
+                _count(opened)
+                failpoints.hit("after_plan")
+                return
 
     def _group(self) -> tuple[list[Group], list[Outcome]]:
         """The jobs by account, and those whose account rests or is gone: they are deferred at once."""
@@ -184,6 +196,10 @@ class Run:
                 if not await group.take_slots(None):
                     busy = [Outcome(job, None, deferred=BUSY_SECONDS) for job in group.waiting]
                     await self._settle(busy, [], last=True)
+                    return
+                if self._sender.draining:
+                    self._handed_back = True
+                    await self._settle([], [], last=True)
                     return
                 slice_ = group.next_slice()
                 await self._settle([], slice_, last=False)
@@ -217,9 +233,20 @@ class Run:
         stale = [job for job in slice_ if job.expires_at is not None and job.expires_at <= now]
         fresh = [job for job in slice_ if job not in stale] if stale else list(slice_)
         calls = [fresh[start : start + account.batch] for start in range(0, len(fresh), account.batch)]
+        await self._still_ours()
         results = await asyncio.gather(*(self._call(account, call) for call in calls))
+        failpoints.hit("after_send")
         outcomes = [outcome for result in results for outcome in result]
         return outcomes + [Outcome(job, None, expired=True) for job in stale]
+
+    async def _still_ours(self) -> None:
+        """Ask the database when the lease's time is up: the process may have been stopped between opening and sending."""
+        while self._lease.overdue:
+            try:
+                async with self._sender.db.write() as conn:
+                    await self._lease.guard(conn)
+            except Unavailable as error:
+                await _wait_or_raise(error)
 
     async def _call(self, account: OpenAccount, jobs: Sequence[Job]) -> list[Outcome]:
         started = time.perf_counter()
@@ -251,23 +278,29 @@ class Run:
             if last:
                 self._open_groups -= 1
                 if self._open_groups == 0 and self._handed_back:
-                    await self._lease.hand_back()
+                    await self.hand_back()
         if chunks:
             await self._sender.bell.ring_many([Hint(lane, id_, due) for lane, id_, due in chunks])
+
+    async def hand_back(self) -> None:
+        """Let anybody claim the rest of the chunk, and tell them."""
+        await self._lease.hand_back()
+        await self._sender.bell.ring(self._lease.chunk.lane, self._lease.chunk.id)
 
     async def _insist(
         self, outcomes: Sequence[Outcome], opened: Sequence[Job], done: bool
     ) -> list[tuple[str, UUID, datetime]]:
+        """Settle until it is done or the fence refuses it: the outcomes are known here and nowhere else."""
+        failpoints.hit("before_settle")
+        again = False
         while True:
             try:
                 chunks = await self._sender.db.transact(
-                    settle, self._lease, outcomes, self._sender.rules, opened=opened, done=done
+                    settle, self._lease, outcomes, self._sender.rules, opened=opened, done=done, again=again
                 )
-            except Unavailable:
-                # The outcomes are known here and nowhere else: losing them would leave the sends in doubt.
-                if self._lease.lost.is_set():
-                    raise LeaseLost from None
-                await asyncio.sleep(SETTLE_PAUSE)
+            except Exception as error:
+                await _wait_or_raise(error)
+                again = True
             else:
                 _count(opened)
                 return chunks
@@ -292,6 +325,13 @@ class Run:
         self._plan.doubtful = []
         if outcomes:
             await self._insist(outcomes, [], False)
+
+
+async def _wait_or_raise(error: Exception) -> None:
+    """Wait a moment when the database is only away or busy; any other error is raised again."""
+    if not isinstance(error, Unavailable) and not is_contention(error):
+        raise error
+    await asyncio.sleep(SETTLE_PAUSE)
 
 
 def _count(opened: Sequence[Job]) -> None:

@@ -59,12 +59,17 @@ class Rules(NamedTuple):
     policy: Policy
 
 
-async def store_plan(conn: AsyncConnection, lease: Lease, plan: Plan, opened: Sequence[Job], *, done: bool) -> None:
+async def store_plan(
+    conn: AsyncConnection, lease: Lease, plan: Plan, opened: Sequence[Job], *, done: bool, again: bool = False
+) -> None:
     """Write what was planned, open the attempts of the first sends, and end the chunk when nothing is left (`done`).
 
-    Plans that came from rows update them; packed members become rows here, with the status they have reached.
+    Plans that came from rows update them; packed members become rows here, with the status they have reached. `again`
+    says that an earlier try may have been committed, though its answer was lost: then nothing is written twice.
     """
     await lease.guard(conn, members=None, **({"status": "done", "lease_until": None} if done else {}))
+    if again and (await _are_open(conn, opened) or await _are_planned(conn, plan.items)):
+        return
     now = datetime.now(UTC)
     await _park(conn, lease, plan.parked)
     await _store_notifications(conn, plan.items)
@@ -99,12 +104,16 @@ async def settle(
     *,
     opened: Sequence[Job] = (),
     done: bool,
+    again: bool = False,
 ) -> list[tuple[str, UUID, datetime]]:
     """Record the outcomes, open the attempts of the next sends, end the chunk when nothing is left (`done`).
 
-    Returns the chunks (lane, id, due) that were made for retries and deferrals: ring them after the commit.
+    Returns the chunks (lane, id, due) that were made for retries and deferrals: ring them after the commit. `again` as
+    in `store_plan`.
     """
     await (lease.finish(conn) if done else lease.guard(conn))
+    if again and (await _are_open(conn, opened) or await _have_left(conn, lease, outcomes)):
+        return []
     now = datetime.now(UTC)
     attempts, deliveries, steps, barred, ended = [], [], [], [], []
     for outcome in outcomes:
@@ -129,6 +138,31 @@ async def settle(
     await _end_notifications(conn, lease, {job.notification_id for job, _, _ in ended if job.siblings > 1}, now)
     await open_attempts(conn, opened, now)
     return [(chunk["lane"], chunk["id"], chunk["not_before"]) for chunk, _ in chunks]
+
+
+async def _are_open(conn: AsyncConnection, opened: Sequence[Job]) -> bool:
+    """Whether the attempts that are to be opened are there already."""
+    if not opened:
+        return False
+    first = opened[0]
+    mine = select(Attempt.n).where(Attempt.delivery_id == first.id, Attempt.n == first.attempts + 1)
+    return (await conn.execute(mine)).first() is not None
+
+
+async def _are_planned(conn: AsyncConnection, items: Sequence[Item]) -> bool:
+    """Whether the plan's first notification has been planned already."""
+    if not items:
+        return False
+    status = (await conn.execute(select(Notification.status).where(Notification.id == items[0].row["id"]))).scalar()
+    return status is not None and status not in ("accepted", "scheduled", "held")
+
+
+async def _have_left(conn: AsyncConnection, lease: Lease, outcomes: Sequence[Outcome]) -> bool:
+    """Whether the outcomes' deliveries have left the chunk, as every settled one does."""
+    if not outcomes:
+        return False
+    chunk_id = await conn.execute(select(Delivery.chunk_id).where(Delivery.id == outcomes[0].job.id))
+    return bool(chunk_id.scalar_one() != lease.chunk.id)
 
 
 def _judge(outcome: Outcome, rules: Rules, now: datetime) -> tuple[dict[str, Any], Step | None]:

@@ -11,7 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Coroutine, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import insert, select
@@ -24,6 +24,7 @@ from portal.errors import Conflict, InvalidInput, PortalError, TooMany, Unavaila
 from portal.ledger.models import Chunk, Idempotency
 from portal.ledger.packing import join_members
 from portal.queues import Bell, Hint
+from portal.runtime import failpoints
 
 FLUSHES_AT_ONCE = 2
 LOOK_UP_TRIES = 5
@@ -59,6 +60,23 @@ class Request:
         self.key = key
         self.fingerprint = fingerprint
         self.done: asyncio.Future[UUID]
+
+
+class Loser(NamedTuple):
+    """A request whose idempotency key was used before: with its error, or the id that answers it."""
+
+    request: Request
+    error: PortalError | None
+    notification_id: UUID | None
+
+    def answer(self) -> None:
+        """Let the caller know."""
+        if self.request.done.done():
+            return
+        if self.notification_id is not None:
+            self.request.done.set_result(self.notification_id)
+        elif self.error is not None:
+            self.request.done.set_exception(self.error)
 
 
 class Acceptor:
@@ -142,19 +160,26 @@ class Acceptor:
         for request in requests:
             if not request.done.done():
                 request.done.set_result(request.id)
+        failpoints.hit("before_ring")
         # Nobody waits for the bell: a lost ring is found by the sweeper.
         self._spawn(self._bell.ring_many([Hint(row["lane"], row["id"], row.get("not_before")) for row in chunks]))
 
     async def _store(self, requests: list[Request]) -> list[dict[str, Any]]:
         """Commit the requests; those that lose an idempotency key are answered here and not stored."""
+        failpoints.hit("before_commit")
         if any(request.key is not None for request in requests):
-            return await self._db.transact(self._store_with_keys, requests)
-        chunks = self._chunks(requests)
-        try:
-            await self._insert(chunks)
-        except Unavailable:
-            if not await self._committed(chunks):
-                raise
+            chunks, losers = await self._db.transact(self._store_with_keys, requests)
+            # Only now: until the commit, what answers them may be of this very transaction.
+            for loser in losers:
+                loser.answer()
+        else:
+            chunks = self._chunks(requests)
+            try:
+                await self._insert(chunks)
+            except Unavailable:
+                if not await self._committed(chunks):
+                    raise
+        failpoints.hit("after_commit")
         return chunks
 
     async def _insert(self, chunks: list[dict[str, Any]]) -> None:
@@ -164,18 +189,13 @@ class Acceptor:
             return
         await self._db.transact(_insert_chunks, chunks)
 
-    async def _store_with_keys(self, conn: AsyncConnection, requests: list[Request]) -> list[dict[str, Any]]:
+    async def _store_with_keys(
+        self, conn: AsyncConnection, requests: list[Request]
+    ) -> tuple[list[dict[str, Any]], list[Loser]]:
         winners, losers = await _contest(conn, requests)
         chunks = self._chunks(winners)
         await _insert_chunks(conn, chunks)
-        for request, error, answer in losers:
-            if request.done.done():
-                continue
-            if answer is not None:
-                request.done.set_result(answer)
-            elif error is not None:
-                request.done.set_exception(error)
-        return chunks
+        return chunks, losers
 
     def _chunks(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
         """One chunk row per application, lane and due time, cut to the lane's size."""
@@ -210,13 +230,15 @@ class Acceptor:
             await self._flush(open_requests[middle:])
             return
         for request in open_requests:
-            request.done.set_exception(_answer_for(error))
+            request.done.set_exception(_answer_for(error, request))
 
 
-def _answer_for(error: Exception) -> PortalError:
+def _answer_for(error: Exception, request: Request) -> PortalError:
     if isinstance(error, PortalError):
         return error
-    if isinstance(error, DBAPIError) and is_contention(error):
+    if is_contention(error):
+        if request.key is None:
+            return Unavailable("The database is too busy now; try again shortly.")
         return Conflict("A request with this Idempotency-Key is still in progress.", code="idempotency_in_progress")
     log.error("a notification could not be stored: %s", type(error).__name__)
     if isinstance(error, DBAPIError):
@@ -255,13 +277,8 @@ async def _insert_chunks(conn: AsyncConnection, chunks: Sequence[dict[str, Any]]
         await conn.execute(insert(Chunk), row)
 
 
-async def _contest(
-    conn: AsyncConnection, requests: Sequence[Request]
-) -> tuple[list[Request], list[tuple[Request, PortalError | None, UUID | None]]]:
-    """Let the primary key decide who was first with each idempotency key.
-
-    Returns those to be stored, and the others with their error or the id that answers them.
-    """
+async def _contest(conn: AsyncConnection, requests: Sequence[Request]) -> tuple[list[Request], list[Loser]]:
+    """Let the primary key decide who was first with each idempotency key: those to be stored, and the others."""
     # Locked in one order by everybody, two flushes that share keys cannot deadlock.
     keyed = sorted((r for r in requests if r.key is not None), key=lambda r: (r.application_id.bytes, r.key or ""))
     if conn.dialect.name == "postgresql":
@@ -277,15 +294,15 @@ async def _contest(
     )
     holders = {(row.application_id, row.key): row for row in found}
     winners = [request for request in requests if request.key is None]
-    losers: list[tuple[Request, PortalError | None, UUID | None]] = []
+    losers: list[Loser] = []
     for request in keyed:
         holder = holders[request.application_id, request.key]
         if holder.notification_id == request.id:
             winners.append(request)
         elif bytes(holder.fingerprint) == request.fingerprint:
-            losers.append((request, None, holder.notification_id))
+            losers.append(Loser(request, None, holder.notification_id))
         else:
-            losers.append((request, _other_body(), None))
+            losers.append(Loser(request, _other_body(), None))
     return winners, losers
 
 
