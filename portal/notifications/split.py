@@ -5,26 +5,20 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
+import msgspec
+
 from portal.errors import InvalidInput, TooLarge
 
 BOM = b"\xef\xbb\xbf"
-# An unfinished item is looked at again only when the buffer has doubled: tiny pieces must not cost a scan each.
-LOOK_AGAIN = 65_536
 
 _BLANK = re.compile(rb"[ \t\r\n]*")
 _MARK = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|[{}\[\]]', re.DOTALL)
 _SCALAR = re.compile(rb'[^ \t\r\n,\[\]{}"]+')
-
-
-def _nested(depth: int) -> bytes:
-    """A pattern of a whole object or array that is nested at most so deep; it never goes back on its steps."""
-    plain = rb'[^{}\[\]"]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-    inner = plain if depth == 1 else plain + b"|" + _nested(depth - 1)
-    return rb"[{\[](?:" + inner + rb")*+[}\]]"
-
-
-# Most items: one match instead of one step per bracket and text.
-_SHALLOW = re.compile(_nested(4), re.DOTALL)
+# From this many bytes on it is worth asking the JSON decoder for many items at once.
+MANY = 1_000
+GUESSES = 4
+_BETWEEN = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{\Z")
+_values = msgspec.json.Decoder(list[msgspec.Raw])
 
 Item = tuple[int, bytes]
 
@@ -95,7 +89,8 @@ class Array:
         del self._buffer[: self._at]
         self._at = 0
         _check_length(len(self._buffer), self._longest, self._line)
-        self._enough = min(2 * len(self._buffer), self._longest) if len(self._buffer) > LOOK_AGAIN else 0
+        # An unfinished item is looked at again only when there is twice as much: tiny pieces must not cost a scan each.
+        self._enough = min(2 * len(self._buffer), self._longest + 1)
         return found
 
     def end(self) -> list[Item]:
@@ -107,8 +102,49 @@ class Array:
 
     def _found(self) -> list[Item]:
         found = []
+        if (item := self._next()) is not None:
+            found.append(item)
+            found += self._many()
         while (item := self._next()) is not None:
             found.append(item)
+        return found
+
+    def _many(self) -> list[Item]:
+        """Many items at once by the JSON decoder, when it finds an end of an item towards the end of the buffer."""
+        comma = self._buffer.find(b",", self._at)
+        if self._expect != "comma" or comma < 0 or self._buffer[self._at : comma].strip():
+            return []
+        upto = len(self._buffer)
+        for _ in range(GUESSES):
+            brace = self._buffer.rfind(b"{", comma, upto)
+            if brace - comma < MANY:
+                return []
+            between = _BETWEEN.search(self._buffer, max(comma, brace - 100), brace + 1)
+            if between and (found := self._values_in(comma + 1, between.start() + 1)):
+                return found
+            upto = brace
+        return []
+
+    def _values_in(self, start: int, end: int) -> list[Item]:
+        """The items between an item's beginning and a guessed end; none when it was guessed wrong.
+
+        In brackets it is a list of values exactly when it ends where an item does.
+        """
+        block = bytes(self._buffer[start:end])
+        try:
+            items = _values.decode(b"[%b]" % block)
+        except (msgspec.DecodeError, RecursionError):
+            return []
+        found, at, line = [], 0, self._line + self._buffer.count(b"\n", self._at, start)
+        for raw in items:
+            item = bytes(raw)
+            begin = block.find(item, at)
+            line += block.count(b"\n", at, begin)
+            _check_length(len(item), self._longest, line)
+            found.append((line, item))
+            at = begin + len(item)
+            line += item.count(b"\n")
+        self._line, self._at = line, end
         return found
 
     def _next(self) -> Item | None:
@@ -156,9 +192,6 @@ class Array:
 
     def _end_of_item(self) -> int | None:
         """Where the item at hand ends; None when more of the body is needed to tell."""
-        whole = _SHALLOW.match(self._buffer, self._at)
-        if whole:
-            return whole.end()
         first = chr(self._buffer[self._at])
         if first in "{[":
             return self._end_of_brackets()

@@ -1,0 +1,57 @@
+"""A user of the portal sends one notification: through the same checks as a system with an API key."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+from uuid import UUID
+
+from portal.access import Actor, ApiKeyEntry
+from portal.access.applications import ensure_application
+from portal.access.queries import applications
+from portal.db import Database
+from portal.notifications.accept import Acceptor
+from portal.notifications.approval import add_to_window
+from portal.notifications.intake import Intake
+from portal.notifications.schemas import NotificationIn
+
+# What people send from the portal belongs to an application of its own, with its own limits and stop button.
+APPLICATION, TITLE = "portal", "Push Portal"
+
+
+async def send_as(
+    db: Database, intake: Intake, acceptor: Acceptor, actor: Actor, ask: NotificationIn, *, mode: Literal["live", "test"]
+) -> UUID:
+    """The id of the accepted notification, after its commit. `test` goes to the sandbox only.
+
+    Raises `InvalidInput` naming every wrong field, `NotAllowed` and `TooMany`.
+    """
+    actor.require("notifications:send")
+    entry = await _entry(db, actor, mode)
+    await intake.limit(entry)
+    request, member = await intake.request(entry, ask, None)
+    accepted = await acceptor.submit(request)
+    if mode == "live":
+        await db.transact(add_to_window, entry.application_id, {(member.template, member.category): 1})
+    return accepted
+
+
+async def _entry(db: Database, actor: Actor, mode: Literal["live", "test"]) -> ApiKeyEntry:
+    """What an API key of the portal's own application would say."""
+    async with db.read() as conn:
+        row = next((each for each in await applications(conn) if each.key == APPLICATION), None)
+    application_id = row.id if row else await db.transact(ensure_application, APPLICATION, TITLE)
+    return ApiKeyEntry(
+        id=actor.id,
+        name=actor.name,
+        mode=mode,
+        scopes=frozenset({"notifications:send"}),
+        rate_per_second=None,
+        expires_at=math.inf,
+        application_id=application_id,
+        application_key=APPLICATION,
+        application_rate=row.rate_per_second if row else None,
+        trial=bool(row and row.trial),
+        guest_list=frozenset(row.guest_list if row else ()),
+        actor=actor,
+    )
