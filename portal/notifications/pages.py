@@ -52,10 +52,9 @@ async def listed_page(request: AnyRequest, db: Database, registry: Registry, act
     problems: dict[str, str] = {}
     filters = _filters(query, problems)
     await show_recent(db, actor)
+    after = decode_cursor(query["cursor"])
     async with db.read() as conn:
-        names = {row.id: row.name for row in await applications(conn)}
-        keys = [row.key for row in await applications(conn)]
-        after = decode_cursor(query["cursor"])
+        senders = await applications(conn)
         rows = await list_notifications_for(conn, actor, filters, limit=PAGE_SIZE + 1, after=after)
     found = page_of(rows, PAGE_SIZE)
     return page(
@@ -67,8 +66,13 @@ async def listed_page(request: AnyRequest, db: Database, registry: Registry, act
         query=query,
         problems=problems,
         filtered=any(query.values()),
-        names=names,
-        choices={"statuses": list(NOTIFICATION_MOVES), "lanes": list(LANES), "channels": _channels(registry), "keys": keys},
+        names={row.id: row.name for row in senders},
+        choices={
+            "statuses": list(NOTIFICATION_MOVES),
+            "lanes": list(LANES),
+            "channels": _channels(registry),
+            "applications": [(row.key, row.name) for row in senders],
+        },
     )
 
 

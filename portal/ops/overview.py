@@ -9,7 +9,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from portal.delivery.stops import StopEntry
-from portal.ledger.counts import Balance, balance
+from portal.ledger.counts import Balance
+from portal.notifications.queries import steady_balance
 from portal.ops.health import readiness
 from portal.ops.queries import AccountHealth, LaneState, Minute, account_health, lanes, traffic
 from portal.parts import Parts
@@ -57,8 +58,8 @@ async def overview(parts: Parts, applications: dict[UUID, str]) -> Overview:
     state = await readiness(parts.db, parts.kv, parts.revisions, parts.registry)
     now = datetime.now(UTC)
     async with parts.db.read() as conn:
-        states, counted, minutes = await lanes(conn), await balance(conn), await traffic(conn, now)
-        health = await account_health(conn)
+        states, minutes, health = await lanes(conn), await traffic(conn, now), await account_health(conn)
+    counted = await steady_balance(parts.db)
     stops = [_named(stop, parts.accounts, applications) for stop in parts.stops.entries]
     findings = [
         *_balance_findings(counted),
