@@ -13,6 +13,7 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins.htmx import HTMXRequest
 from litestar.types import ASGIApp
@@ -104,7 +105,8 @@ def _openapi(settings: Settings) -> OpenAPIConfig:
         title="Push Portal",
         version=__version__,
         path="/schema",
-        render_plugins=[],
+        # The document alone: pages that draw it load scripts from elsewhere.
+        render_plugins=[JsonRenderPlugin()],
         components=[
             Components(
                 security_schemes={"key": SecurityScheme(type="http", scheme="bearer", description="An API key.")}

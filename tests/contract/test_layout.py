@@ -35,7 +35,7 @@ NOT_A_SUBJECT = {
 PART_OF_THE_PRODUCT = {"sandbox"}
 VENDORS = {
     "aliyun", "apns", "dingtalk", "discord", "fcm", "feishu", "mailgun", "mandrill", "mattermost", "messagebird", "nexmo",
-    "ntfy", "onesignal", "plivo", "postmark", "pushover", "sendgrid", "sinch", "slack", "sparkpost", "tencent", "twilio",
+    "ntfy", "onesignal", "plivo", "postmark", "pushover", "sendgrid", "sinch", "sparkpost", "tencent", "twilio",
     "vonage", "wechat", "wecom", "whatsapp",
 }  # fmt: skip
 
