@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from jinja2 import nodes
 from jinja2.exceptions import TemplateError
 from msgspec import Struct
@@ -27,6 +28,8 @@ class PartKind(Struct, frozen=True, omit_defaults=True):
 
     kind: str = "text"
     single_line: bool = False
+    required: bool = False
+    max_length: int | None = None
 
 
 Kinds = dict[str, PartKind]
@@ -157,6 +160,20 @@ def render_part(source: str, part: PartKind, request: RenderRequest) -> str:
     except (TemplateError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
         raise Refused(str(error) or type(error).__name__, program.line_of(error)) from None
     return one_line(made) if part.single_line else made
+
+
+def fault_of(text: str, part: PartKind) -> str | None:
+    """Why a rendered text cannot be this part, or None."""
+    if part.max_length is not None and len(text) > part.max_length:
+        return f"This makes {len(text)} characters; the part takes {part.max_length}."
+    if part.required and not text.strip():
+        return "This makes an empty text, and the part is needed."
+    if part.kind == "json":
+        try:
+            msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            return f"This makes no valid JSON: {error}."
+    return None
 
 
 def one_line(text: str) -> str:

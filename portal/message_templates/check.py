@@ -36,7 +36,10 @@ def checked_kinds(parts: AllParts, registry: Registry) -> dict[str, Kinds]:
 
 def kinds_of(adapter: ChannelAdapter) -> Kinds:
     """What rendering must know of each part; MJML may stand in for HTML."""
-    kinds = {name: PartKind(part.kind, part.single_line) for name, part in adapter.parts.items()}
+    kinds = {
+        name: PartKind(part.kind, part.single_line, part.required, part.max_length)
+        for name, part in adapter.parts.items()
+    }
     if any(part.kind == "html" for part in kinds.values()):
         kinds[MJML] = PartKind()
     return kinds

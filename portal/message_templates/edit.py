@@ -90,14 +90,14 @@ def edited_form(form: Mapping[str, Any], key: str = "") -> Edited:
 def without_empty(parts: AllParts) -> AllParts:
     """Parts that have a text: an optional part that was left empty is not there."""
     return {
-        channel: {locale: {name: text for name, text in each.items() if text.strip()} for locale, each in locales.items()}
+        channel: {
+            locale: {name: text for name, text in each.items() if text.strip()} for locale, each in locales.items()
+        }
         for channel, locales in parts.items()
     }
 
 
-async def settled_contract(
-    edited: Edited, stored: Contract | None, registry: Registry, killable: Killable
-) -> Contract:
+async def settled_contract(edited: Edited, stored: Contract | None, registry: Registry, killable: Killable) -> Contract:
     """The contract that the author means: the variables that the parts use, described as in the table.
 
     A row that no part uses stays only when the author has just written or changed it. Raises `InvalidInput`.
@@ -120,7 +120,9 @@ async def settled_contract(
     return contract
 
 
-async def change_of(edited: Edited, stored: Contract, registry: Registry, killable: Killable, *, publish: bool) -> TemplatePatch:
+async def change_of(
+    edited: Edited, stored: Contract, registry: Registry, killable: Killable, *, publish: bool
+) -> TemplatePatch:
     """The change of a stored template that this editor asks for; raises `InvalidInput`."""
     return TemplatePatch(
         name=edited.name or edited.key,
@@ -149,7 +151,11 @@ async def template_of(edited: Edited, registry: Registry, killable: Killable, *,
         try:
             msgspec.convert({"key": "x", "parts": {}, name: given[name]}, TemplateIn)
         except msgspec.ValidationError:
-            wrong[name] = "expected letters, digits, dot, hyphen and underscore" if name != "name" else "expected at most 200 characters"
+            wrong[name] = (
+                "expected letters, digits, dot, hyphen and underscore"
+                if name != "name"
+                else "expected at most 200 characters"
+            )
     if wrong:
         raise InvalidInput(wrong)
     template = msgspec.convert(given, TemplateIn)
@@ -188,7 +194,9 @@ async def try_out(edited: Edited, channel: str, locale: str, registry: Registry,
 
 
 def _short(problems: Mapping[str, str], channel: str, locale: str) -> dict[str, str]:
-    return {name.removeprefix(f"parts.{channel}.{locale}.").removeprefix("parts."): text for name, text in problems.items()}
+    return {
+        name.removeprefix(f"parts.{channel}.{locale}.").removeprefix("parts."): text for name, text in problems.items()
+    }
 
 
 def _priority(edited: Edited) -> Any:

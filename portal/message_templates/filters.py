@@ -410,19 +410,30 @@ _DATE_PATTERNS = {
 }  # fmt: skip
 
 
-def _by_locale(table: Mapping[str, Any], default: Any) -> Any:
-    tag = meter.locale.lower()
-    return table.get(tag) or table.get(tag.split("-")[0]) or default
+def _by_locale(table: Mapping[str, Any], locale: str) -> Any:
+    """What a table says of a locale or of its language; None where it has neither."""
+    tag = locale.lower()
+    return table.get(tag) or table.get(tag.split("-")[0])
+
+
+@lru_cache(maxsize=500)
+def _marks(locale: str) -> dict[int, str] | None:
+    """How to write the marks of an English number in this locale; None for the same."""
+    found = _by_locale(_MARKS, locale)
+    return {ord(","): found[0], ord("."): found[1]} if found else None
 
 
 def do_number(value: Any, digits: Any = None) -> str:
     """`1234.5|number(2)` → `1,234.50`, with the marks of the language."""
-    charge(5)
-    amount = number(value)
     places = min(max(int(number(digits)), 0), 12) if digits is not None else None
+    return _written(number(value), places)
+
+
+def _written(amount: float, places: int | None) -> str:
+    charge(5)
     plain = f"{amount:,.{places}f}" if places is not None else f"{amount:,}"
-    group, point = _by_locale(_MARKS, (",", "."))
-    return plain.translate({ord(","): group, ord("."): point})
+    marks = _marks(meter.locale)
+    return plain.translate(marks) if marks else plain
 
 
 def do_currency(value: Any, code: Any) -> str:
@@ -430,10 +441,11 @@ def do_currency(value: Any, code: Any) -> str:
     name = str(text(code)).upper()
     if not (len(name) == 3 and name.isascii() and name.isalpha()):
         raise TemplateRuntimeError('currency takes a code of three letters, such as "EUR".')
-    amount = do_number(abs(number(value)), 0 if name in _NO_CENTS else 2)
-    sign = "-" if number(value) < 0 else ""
+    worth = number(value)
+    amount = _written(abs(worth), 0 if name in _NO_CENTS else 2)
+    sign = "-" if worth < 0 else ""
     symbol = _SYMBOLS.get(name)
-    if _by_locale(_MARKS, None):
+    if _marks(meter.locale):
         return f"{sign}{amount}\u00a0{symbol or name}"
     return f"{sign}{symbol}{amount}" if symbol else f"{sign}{name}\u00a0{amount}"
 
@@ -466,6 +478,10 @@ def _instant(value: Any, zone: Any) -> datetime:
     return when
 
 
+def _date_pattern() -> str:
+    return _by_locale(_DATE_PATTERNS, meter.locale) or "%Y-%m-%d"
+
+
 @lru_cache(maxsize=600)
 def _zone(name: str) -> ZoneInfo:
     try:
@@ -475,7 +491,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def do_date(value: Any, format: Any = None, zone: Any = None) -> str:  # noqa: A002 - the name that template authors write
-    return _strftime(_instant(value, zone), format if format is not None else _by_locale(_DATE_PATTERNS, "%Y-%m-%d"))
+    return _strftime(_instant(value, zone), format if format is not None else _date_pattern())
 
 
 def do_time(value: Any, format: Any = "%H:%M", zone: Any = None) -> str:  # noqa: A002
@@ -483,7 +499,7 @@ def do_time(value: Any, format: Any = "%H:%M", zone: Any = None) -> str:  # noqa
 
 
 def do_datetime(value: Any, format: Any = None, zone: Any = None) -> str:  # noqa: A002
-    pattern = format if format is not None else _by_locale(_DATE_PATTERNS, "%Y-%m-%d") + " %H:%M"
+    pattern = format if format is not None else _date_pattern() + " %H:%M"
     return _strftime(_instant(value, zone), pattern)
 
 

@@ -165,12 +165,6 @@ _INTERNAL: dict[str, Callable[..., Any]] = {
 _ENVIRONMENTS = {kind: _environment(kind) for kind in KINDS}
 
 
-def add_filter(name: str, function: Callable[..., Any]) -> None:
-    """Let templates use one more filter. It gets plain values, must be quick, and should `charge` what it costs."""
-    for environment in _ENVIRONMENTS.values():
-        environment.filters.setdefault(name, function)
-
-
 def parse(source: str, kind: str) -> nodes.Template:
     """The syntax tree of a source that keeps to the language; raises `Refused` otherwise."""
     if len(source) > MAX_SOURCE:

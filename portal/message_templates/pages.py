@@ -113,9 +113,7 @@ async def editor(
 ) -> Response[str]:
     async with db.read() as conn:
         row = await get_template(conn, key)
-    return await _editor(
-        request, registry, renderer, categories, edited_row(row), row=row, form={"preview": section}
-    )
+    return await _editor(request, registry, renderer, categories, edited_row(row), row=row, form={"preview": section})
 
 
 @post("/templates/{key:str}", status_code=200, **WRITE)
@@ -269,7 +267,9 @@ async def _editor(
     """The editor with a preview of the chosen section, or of the first."""
     channel, locale = _section(edited, form or {})
     written = any(text.strip() for text in edited.parts.get(channel, {}).get(locale, {}).values())
-    made = await try_out(edited, channel, locale, registry, renderer) if written and channel in registry.channels else None
+    made = (
+        await try_out(edited, channel, locale, registry, renderer) if written and channel in registry.channels else None
+    )
     wrong = dict(errors or {})
     return page(
         request,

@@ -10,7 +10,7 @@ from jinja2.exceptions import TemplateError
 from msgspec import Struct
 
 from portal.errors import PortalError
-from portal.message_templates.build import AllParts, Kinds, PartKind, RenderAnswer, RenderRequest, one_line
+from portal.message_templates.build import AllParts, Kinds, PartKind, RenderAnswer, RenderRequest, fault_of, one_line
 from portal.message_templates.contract import Checker
 from portal.message_templates.filters import MAX_STEPS
 from portal.message_templates.killable import RENDER_SECONDS, Killable
@@ -37,7 +37,7 @@ class Compiled(NamedTuple):
 
     name: str
     program: Program
-    single_line: bool
+    part: PartKind
 
 
 class Content:
@@ -83,7 +83,7 @@ class Content:
         for name, source in self._parts[channel][locale].items():
             part = kinds.get(name, PartKind())
             try:
-                yield Compiled(name, Program(source, part.kind), part.single_line)
+                yield Compiled(name, Program(source, part.kind), part)
             except Refused as error:
                 raise RenderFailed(name, error.line, error.message) from None
 
@@ -115,13 +115,15 @@ class Renderer:
         except KeyError:
             raise RenderFailed(channel, 1, f"The template has no content for the channel {channel}.") from None
         made: RenderedParts = {}
-        for name, program, single_line in content.programs(channel, chosen):
+        for name, program, part in content.programs(channel, chosen):
             try:
                 text = program.render(data, locale=chosen)
             except (TemplateError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
                 message = str(error) or type(error).__name__
                 raise RenderFailed(name, program.line_of(error), message) from None
-            made[name] = one_line(text) if single_line else text
+            made[name] = text = one_line(text) if part.single_line else text
+            if (fault := fault_of(text, part)) is not None:
+                raise RenderFailed(name, 1, fault)
         return made
 
     async def render_untrusted(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jinja2.exceptions import TemplateError
 
-from portal.message_templates.filters import MAX_STEPS, TooCostly
-from portal.message_templates.language import Program, Refused
+from portal.message_templates.filters import FILTERS, FILTERS_BY_KIND, MAX_STEPS, TESTS, TooCostly
+from portal.message_templates.language import LOOP_FACTS, MAX_NODES, MAX_OUTPUT, MAX_SOURCE, Program, Refused
 
 
 def written(source: str, data: dict[str, Any] | None = None, *, kind: str = "text", locale: str = "en") -> str:
@@ -161,3 +162,12 @@ def test_steps_are_counted_anew_for_every_render() -> None:
         assert program.render(data).startswith("0123")
     with pytest.raises(TooCostly):
         program.render(data, steps=100)
+
+
+def test_the_page_for_authors_names_everything_they_may_use() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "templates.md").read_text()
+    kinds = [name for filters in FILTERS_BY_KIND.values() for name in filters]
+    loop_facts = [f"loop.{name}" for name in LOOP_FACTS]
+    assert [name for name in [*FILTERS, *kinds, *TESTS, *loop_facts] if f"`{name}`" not in page] == []
+    for limit in (MAX_SOURCE, MAX_NODES, MAX_STEPS, MAX_OUTPUT):
+        assert f"{limit:,}" in page
