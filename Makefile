@@ -51,7 +51,7 @@ faults: peers ## the long fault tests: hundreds of kills of real processes (KILL
 	PORTAL_FAULT_KILLS=$${KILLS:-300} $(BIN)/python -m pytest tests/faults -m "long or not long" --timeout=7200 $(ARGS)
 
 .PHONY: bench
-bench: peers ## the benchmarks: prints a table and writes benchmarks/results/<date>.json
+bench: peers .venv/.installed-bench ## the benchmarks: prints a table and writes benchmarks/results/<date>.json
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # --- what is made from code -----------------------------------------------------------------------------------------
@@ -75,6 +75,8 @@ lock: setup ## resolve the dependencies anew into requirements/*.txt, with hashe
 	    -o requirements/run.txt
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q pyproject.toml --group dev -c requirements/run.txt \
 	    $(LOCK_OPTIONS) -o requirements/dev.txt
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q pyproject.toml --group bench -c requirements/dev.txt \
+	    $(LOCK_OPTIONS) -o requirements/bench.txt
 LOCK_OPTIONS := --generate-hashes --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 $(UPGRADE)
 
 .PHONY: clean

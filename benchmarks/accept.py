@@ -10,7 +10,18 @@ from typing import Any
 from benchmarks.stage import LUA, Cpu, environment, portal, process, wrk
 
 PORT = 18400
-GRANIAN = [sys.executable, "-m", "granian", "--interface", "asgi", "--loop", "uvloop", "--no-ws", "--log-level", "error"]
+GRANIAN = [
+    sys.executable,
+    "-m",
+    "granian",
+    "--interface",
+    "asgi",
+    "--loop",
+    "uvloop",
+    "--no-ws",
+    "--log-level",
+    "error",
+]
 SUBJECTS = ("bare", "coalescing", "portal")
 
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 POSTGRES = os.environ.get("PORTAL_BENCH_POSTGRES", "postgresql://postgres@127.0.0.1:5432/")
 REDIS = os.environ.get("PORTAL_BENCH_REDIS", "redis://127.0.0.1:6379/9")
 DATABASE = "portal_bench"
-SECRET = "YmVuY2htYXJrcy1uZWVkLW5vLXNlY3JldC1hdC1hbGw="  # noqa: S105 - seals nothing of value
+SECRET = "YmVuY2htYXJrcy1uZWVkLW5vLXNlY3JldC1hdC1hbGw="
 
 
 def facts() -> dict[str, Any]:
@@ -96,8 +96,8 @@ def _wait_for(url: str, child: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise SystemExit(f"{child.args} ended with {child.returncode}")
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - loopback
+            raise SystemExit(f"{child.args!r} ended with {child.returncode}")
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1) as answer:
             if answer.status == 200:
                 return
         time.sleep(0.05)
