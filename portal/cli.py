@@ -20,10 +20,12 @@ app = typer.Typer(
 keys = typer.Typer(no_args_is_help=True, help="API keys of calling systems.")
 users = typer.Typer(no_args_is_help=True, help="People who sign in to the portal.")
 plugins = typer.Typer(no_args_is_help=True, help="Channels and providers.")
+providers = typer.Typer(no_args_is_help=True, help="Provider accounts.")
 verify = typer.Typer(no_args_is_help=True, help="Proofs.")
 app.add_typer(keys, name="keys")
 app.add_typer(users, name="users")
 app.add_typer(plugins, name="plugins")
+app.add_typer(providers, name="providers")
 app.add_typer(verify, name="verify")
 
 
@@ -163,6 +165,14 @@ def plugins_new(
     settings = _settings()
     target = folder or Path(settings.plugins_dir or "plugins")
     typer.echo(f"Wrote {new_plugin(name, target)}. Enable it with PORTAL_PLUGINS.")
+
+
+@providers.command("reseal")
+def providers_reseal() -> None:
+    """Seal all secrets under the first key of PORTAL_SECRET_KEY; afterwards the old key may be taken out."""
+    from portal.ops.reseal import reseal_all
+
+    typer.echo(f"{asyncio.run(reseal_all(_settings()))} accounts sealed anew.")
 
 
 @verify.command("audit")
