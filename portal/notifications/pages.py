@@ -134,6 +134,7 @@ async def send_page(
     request: AnyRequest,
     db: Database,
     registry: Registry,
+    renderer: Renderer,
     actor: Actor,
     template: FromQuery[str] = "",
     examples: FromQuery[str] = "",
@@ -141,7 +142,8 @@ async def send_page(
     cursor: FromQuery[str] = "",
 ) -> Response[str]:
     if template:
-        return await _form(request, db, registry, actor, template, {}, examples=bool(examples))
+        made = await _made(db, registry, renderer, template, {})
+        return await _form(request, db, registry, actor, template, {}, made=made, examples=bool(examples))
     after = decode_cursor(cursor)
     before = (after.at, after.id) if after else None
     async with db.read() as conn:
@@ -156,19 +158,17 @@ async def sent(
 ) -> Response[str]:
     form = many(await request.form())
     key = str(form.get("template", ""))
-    if form.get("action") == "preview":
-        made = await _made(db, registry, renderer, key, form)
+    made = await _made(db, registry, renderer, key, form)
+    if form.get("action") in ("preview", "find"):
         return await _form(request, db, registry, actor, key, form, made=made)
-    if form.get("action") == "find":
-        return await _form(request, db, registry, actor, key, form)
     try:
         contract = await _contract(db, key)
         mode: Any = "test" if form.get("sandbox") else "live"
         accepted = await send_as(db, intake, acceptor, actor, request_of(key, contract, form), mode=mode)
     except InvalidInput as error:
-        return await _form(request, db, registry, actor, key, form, errors=error.fields)
+        return await _form(request, db, registry, actor, key, form, made=made, errors=error.fields)
     except (NotAllowed, TooMany) as error:
-        return await _form(request, db, registry, actor, key, form, errors={"": error.message})
+        return await _form(request, db, registry, actor, key, form, made=made, errors={"": error.message})
     return redirect(request, f"/notifications/{accepted}", flash=("success", "Accepted. This page follows it."))
 
 

@@ -48,7 +48,7 @@ def make_environment(
     environment.globals.update(asset=assets.url, _=lambda text: text, url_with=url_with, now=lambda: datetime.now(UTC))
     environment.globals.update(csrf=_csrf_field, language="en", version=__version__)
     environment.globals.update(more_globals)
-    environment.filters.update(when=when, ago=ago, number=number, pretty=pretty, duration=_duration)
+    environment.filters.update(when=when, ago=ago, number=number, pretty=pretty, duration=_duration, short=short)
     # As globals, because a block that is rendered alone does not run the imports at the top of its file.
     environment.globals["ui"] = environment.get_template("_ui.html").module
     environment.globals["forms"] = environment.get_template("_form.html").module
@@ -225,6 +225,11 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds // size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def short(value: Any) -> str:
+    """The end of an id: the ids of one moment begin alike."""
+    return f"…{str(value)[-8:]}"
 
 
 def _duration(seconds: float | None) -> str:
