@@ -7,14 +7,16 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Self
 from uuid import uuid4
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from portal.kv.trouble import SENTENCES, classify
 
@@ -29,6 +31,37 @@ BACKOFF_LAST = 2.0
 HARMLESS = frozenset({"contention", "error"})
 
 
+class _Cancellable(AbstractConnection):
+    """A connection whose write can be cancelled.
+
+    redis-py writes under `asyncio.wait_for`, which costs a task per command and, until Python 3.12, swallows a
+    cancellation that arrives as the write ends: a loop that should end would then go on for ever.
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        limit, self.socket_timeout = self.socket_timeout, None
+        try:
+            async with asyncio.timeout(limit):
+                await super().send_packed_command(command, check_health)
+        except TimeoutError:
+            raise RedisTimeoutError("Timeout writing to socket") from None
+        finally:
+            self.socket_timeout = limit
+
+
+def _client(url: str) -> Redis:
+    client: Redis = Redis.from_url(
+        url,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=CALL_SECONDS,
+        # Our callers know better than the client whether a second try is safe.
+        retry=Retry(NoBackoff(), 0),
+    )
+    pool = client.connection_pool
+    pool.connection_class = type("CancellableConnection", (_Cancellable, pool.connection_class), {})
+    return client
+
+
 class Kv:
     """The client, and the flag `up`: true only while Redis accepts writes.
 
@@ -41,13 +74,7 @@ class Kv:
     def __init__(self, url: str | None) -> None:
         self.url = url or ""
         self.process = uuid4().hex[:12]
-        self.client: Redis = Redis.from_url(
-            url or "redis://127.0.0.1:1",
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=CALL_SECONDS,
-            # Our callers know better than the client whether a second try is safe.
-            retry=Retry(NoBackoff(), 0),
-        )
+        self.client: Redis = _client(url or "redis://127.0.0.1:1")
         self.trouble: str | None = "down" if url else "unset"
         self._known = False
         self._since = time.monotonic()

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
-from arq.jobs import serialize_job
+from arq.constants import in_progress_key_prefix, job_key_prefix
+from arq.jobs import SerializationError, deserialize_job_raw, serialize_job
 from arq.utils import timestamp_ms
 
 LANES = ("high", "medium", "low")
@@ -18,7 +18,7 @@ FUNCTION = "chunk"
 # A hint nobody took for a day is dropped; the sweeper rings again for a chunk that still waits.
 HINT_LIFE_MS = 24 * 3600 * 1000
 
-JOB, LOCK, TRIES = job_key_prefix, in_progress_key_prefix, retry_key_prefix
+JOB, LOCK = job_key_prefix, in_progress_key_prefix
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
@@ -53,6 +53,12 @@ def hint_payload(chunk_id: UUID) -> bytes:
     return payload
 
 
-def chunk_of(argument: object) -> UUID | None:
-    """The chunk id a job carries; None when the argument is not one."""
-    return UUID(bytes=argument) if isinstance(argument, bytes) and len(argument) == 16 else None
+def chunk_of(payload: bytes) -> UUID | None:
+    """The chunk id that a job carries; None when it is not a job of ours."""
+    try:
+        name, arguments, *_ = deserialize_job_raw(payload, deserializer=deserialize)
+    except SerializationError:
+        return None
+    if name != FUNCTION or len(arguments) != 1 or not isinstance(arguments[0], bytes) or len(arguments[0]) != 16:
+        return None
+    return UUID(bytes=arguments[0])

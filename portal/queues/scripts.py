@@ -5,7 +5,7 @@ Due times are compared with Redis' clock, so the clocks of producers and workers
 
 from __future__ import annotations
 
-from portal.queues.lanes import JOB, LOCK, TRIES
+from portal.queues.lanes import JOB, LOCK
 
 _NOW = """
 local clock = redis.call('TIME')
@@ -33,30 +33,44 @@ for queue in pairs(wake) do redis.call('PUBLISH', ARGV[1], queue) end
 return 1
 """
 
-# KEYS: the lanes' queues, high first. ARGV: hints wanted, how many of them may be of lower lanes, owner, lease in ms,
-# starvation bound in ms (0: none). Reads the lanes in order, locks what it takes, and answers the ms until the next
-# hint is due (-1: none waits), how many picks the starvation bound made, then triples of lane number, id, due time.
-# Because it is one step, no high hint can arrive between looking at high and taking lower work.
-PICK = f"""{_NOW}
+# One turn of a worker. KEYS: the lanes' queues, high first. ARGV: hints wanted, how many of them may be of lower lanes,
+# owner, lease in ms, starvation bound in ms (0: none), then triples of lane number, id and 1 (done) or 0 (given back)
+# for each hint that ended. What ended is cleaned up, unless its lock has become another's. Then the lanes are read in
+# order and what is taken is locked. Answers the ms until the next hint is due (-1: none waits), how many picks the
+# starvation bound made, then triples of lane number, id, payload. Because it is one step, no high hint can arrive
+# between looking at high and taking lower work.
+TURN = f"""{_NOW}
 local want, lower, owner, lease, bound = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local answer = {{-1, 0}}
+for i = 6, #ARGV, 3 do
+  local lock = '{LOCK}' .. ARGV[i + 1]
+  local holder = redis.call('GET', lock)
+  if not holder or holder == owner then
+    if ARGV[i + 2] == '1' then
+      redis.call('ZREM', KEYS[tonumber(ARGV[i])], ARGV[i + 1])
+      redis.call('DEL', lock, '{JOB}' .. ARGV[i + 1])
+    else
+      redis.call('DEL', lock)
+    end
+  end
+end
 local function take(lane, most, before)
   local queue, from, got = KEYS[lane], 0, 0
   while got < most do
-    local ids = redis.call('ZRANGEBYSCORE', queue, '-inf', before, 'WITHSCORES', 'LIMIT', from, 50)
+    local ids = redis.call('ZRANGEBYSCORE', queue, '-inf', before, 'LIMIT', from, 50)
     if #ids == 0 then break end
-    for i = 1, #ids, 2 do
-      local id = ids[i]
+    for _, id in ipairs(ids) do
       from = from + 1
       if got < most and redis.call('SET', '{LOCK}' .. id, owner, 'NX', 'PX', lease) then
-        if redis.call('EXISTS', '{JOB}' .. id) == 1 then
+        local payload = redis.call('GET', '{JOB}' .. id)
+        if payload then
           got = got + 1
           answer[#answer + 1] = lane
           answer[#answer + 1] = id
-          answer[#answer + 1] = ids[i + 1]
+          answer[#answer + 1] = payload
         else
           redis.call('ZREM', queue, id)
-          redis.call('DEL', '{LOCK}' .. id, '{TRIES}' .. id)
+          redis.call('DEL', '{LOCK}' .. id)
           from = from - 1
         end
       end

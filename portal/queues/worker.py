@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from datetime import UTC
 from functools import partial
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -21,19 +22,8 @@ from redis.exceptions import RedisError
 
 from portal.kv import Kv
 from portal.kv.presence import Presence
-from portal.queues.lanes import (
-    FUNCTION,
-    JOB,
-    LANE_OF,
-    LANES,
-    QUEUES,
-    TRIES,
-    bell_channel,
-    chunk_of,
-    deserialize,
-    serialize,
-)
-from portal.queues.scripts import PICK, RENEW
+from portal.queues.lanes import FUNCTION, JOB, LANE_OF, LANES, QUEUES, bell_channel, chunk_of, deserialize, serialize
+from portal.queues.scripts import RENEW, TURN
 from portal.runtime.logs import summary
 
 log = logging.getLogger("portal.queues")
@@ -46,7 +36,7 @@ RENEW_SECONDS = 0.75
 IDLE_SECONDS = 0.5
 DATABASE_POLL_SECONDS = 0.25
 # Small, so that two idle workers share what is rung at once.
-PICKS_PER_CALL = 4
+PICKS_PER_TURN = 4
 JOB_SECONDS = 900.0
 CANCEL_SECONDS = 2.0
 DATABASE_GAP_SECONDS = 0.02
@@ -72,11 +62,11 @@ class Slots(Struct, frozen=True):
 
 
 class LaneWorker(Worker):
-    """arq's worker over three queues instead of one.
+    """arq's worker over three queues instead of one, with one round trip per turn instead of nine per job.
 
-    `queue_name` reads a ContextVar, so every job's task cleans the queue it came from. `handle(lane, chunk_id)` does the
-    work; an error of it is logged by type and place, and the hint is done with: the database knows what remains.
-    `poll()` answers due chunks, high first, from the database; it is asked while Redis is of no use.
+    `queue_name` reads a ContextVar, so whatever runs for a job finds the queue it came from. `handle(lane, chunk_id)`
+    does the work; an error of it is logged by type and place, and the hint is done with: the database knows what
+    remains. `poll()` answers due chunks, high first, from the database; it is asked while Redis is of no use.
     """
 
     def __init__(
@@ -94,7 +84,7 @@ class LaneWorker(Worker):
         self.kv, self._handle, self._poll = kv, handle, poll
         self.reserve = min(reserve, slots - 1)
         super().__init__(
-            [func(self._chunk, name=FUNCTION, timeout=JOB_SECONDS)],
+            [func(self._chunk, name=FUNCTION)],
             queue_name=QUEUES["high"],
             redis_pool=ArqRedis(kv.client.connection_pool, job_serializer=serialize, job_deserializer=deserialize),
             handle_signals=False,
@@ -112,10 +102,12 @@ class LaneWorker(Worker):
         self.starvation_picks = 0
         self.presence = Presence(kv, "worker")
         self._bound_ms = int((starvation_seconds or 0) * 1000)
-        self._pick: Any = kv.client.register_script(PICK)
+        self._turn: Any = kv.client.register_script(TURN)
         self._renew: Any = kv.client.register_script(RENEW)
         self._channel = bell_channel(kv.client.connection_pool.connection_kwargs.get("db") or 0)
         self._running: Counter[str] = Counter()
+        self._payloads: dict[str, bytes] = {}
+        self._ended: list[tuple[int, str, int]] = []
         self._chunks: set[UUID] = set()
         self._wake, self._changed = asyncio.Event(), asyncio.Event()
         self._rest = IDLE_SECONDS
@@ -171,8 +163,6 @@ class LaneWorker(Worker):
         """Fill the free slots, from Redis or, while it is of no use, from the database. Errors only make it wait."""
         self._wake.clear()
         self._rest = IDLE_SECONDS
-        if not self.allow_pick_jobs:
-            return
         try:
             await (self._pick_hints() if self.kv.up else self._pick_due())
             self._failures = 0
@@ -182,30 +172,59 @@ class LaneWorker(Worker):
             await self._back_off()
 
     async def _pick_hints(self) -> None:
-        while (slots := self.slots).free > 0 and self.allow_pick_jobs:
-            want = min(slots.free, PICKS_PER_CALL)
-            next_due, starved, *picks = await self._pick(
+        """Turn after turn until the slots are full or nothing is due."""
+        more = True
+        while more or self._ended:
+            slots = self.slots
+            want = min(slots.free, PICKS_PER_TURN) if self.allow_pick_jobs else 0
+            more = await self._take_turn(want, min(want, slots.free_for_lower)) == want > 0
+
+    async def _take_turn(self, want: int, lower: int) -> int:
+        """Hand in what ended and start up to `want` hints, `lower` of them of lower lanes; returns how many."""
+        ended, self._ended = self._ended, []
+        try:
+            next_due, starved, *picks = await self._turn(
                 keys=list(QUEUES.values()),
-                args=[want, min(want, slots.free_for_lower), self.kv.process, self._lock_ms, self._bound_ms],
+                args=[want, lower, self.kv.process, self._lock_ms, self._bound_ms, *chain.from_iterable(ended)],
             )
-            self.starvation_picks += starved
-            for lane, job_id, score in zip(picks[::3], picks[1::3], picks[2::3], strict=True):
-                self._start(LANES[lane - 1], job_id.decode(), int(float(score)))
-            if len(picks) < 3 * want:
-                if next_due >= 0:
-                    self._rest = min(self._rest, next_due / 1000)
-                return
+        except BaseException:
+            self._ended += ended
+            raise
+        self.starvation_picks += starved
+        for lane, job_id, payload in zip(picks[::3], picks[1::3], picks[2::3], strict=True):
+            self._start(LANES[lane - 1], job_id.decode(), payload)
+        if next_due >= 0:
+            self._rest = min(self._rest, next_due / 1000)
+        return len(picks) // 3
 
     @property
     def _lock_ms(self) -> int:
         return int(self.in_progress_timeout_s * 1000)
 
-    def _start(self, lane: str, job_id: str, score: int) -> None:
+    def _start(self, lane: str, job_id: str, payload: bytes) -> None:
+        self._payloads[job_id] = payload
         token = _queue.set(QUEUES[lane])
         try:
-            self._track(lane, job_id, asyncio.create_task(self.run_job(job_id, score)))
+            self._track(lane, job_id, asyncio.create_task(self.run_job(job_id, 0)))
         finally:
             _queue.reset(token)
+
+    async def run_job(self, job_id: str, score: int) -> None:
+        """Run one hint; the next turn hands it in. A cancelled one is given back instead, for others to take at once.
+
+        arq's own would fetch the payload, count the try and clean up, each in a round trip; the turn brought the first,
+        the database does the second.
+        """
+        payload, lane, done = self._payloads.pop(job_id), LANE_OF[self.queue_name], 1
+        try:
+            await self._chunk({"job_id": job_id}, payload)
+            self.jobs_complete += 1
+        except asyncio.CancelledError:
+            done = 0
+            self.jobs_retried += 1
+            raise
+        finally:
+            self._ended.append((LANES.index(lane) + 1, job_id, done))
 
     def _track(self, lane: str, job_id: str, task: asyncio.Task[None]) -> None:
         self.tasks[job_id] = task
@@ -214,15 +233,13 @@ class LaneWorker(Worker):
         task.add_done_callback(partial(self._finished, lane, job_id))
 
     def _finished(self, lane: str, job_id: str, task: asyncio.Task[None]) -> None:
-        """A slot is free again; an error here is Redis' own, the handler's were logged where they arose."""
+        """A slot is free again."""
         self.tasks.pop(job_id, None)
         self.job_counter -= 1
         self._running[lane] -= 1
         self._wake.set()
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, (RedisError, OSError, TimeoutError)):
-            self.kv.note(error)
-        elif error is not None:
+        if error is not None:  # the handler's errors were logged where they arose: this is one of ours
             log.error("lanes: job %s ended with %s", job_id, summary(error))
 
     # -- the database instead of Redis --------------------------------------------------------------------------------
@@ -232,7 +249,9 @@ class LaneWorker(Worker):
         self._rest = DATABASE_POLL_SECONDS
         if self.kv.trouble == "memory":
             await self._drop_hints()
-        if self.slots.free == 0:
+        # Redis will find that these ran when it is back and their locks are over.
+        self._ended.clear()
+        if self.slots.free == 0 or not self.allow_pick_jobs:
             return
         try:
             due = await self._poll()
@@ -260,7 +279,7 @@ class LaneWorker(Worker):
         for lane in reversed(LANES):
             ids = [member.decode() for member in await self.pool.zrange(QUEUES[lane], 0, HINTS_DROPPED_PER_CHECK - 1)]
             if ids:
-                await self.pool.delete(*(key + job_id for job_id in ids for key in (JOB, TRIES)))
+                await self.pool.delete(*(JOB + job_id for job_id in ids))
                 await self.pool.zrem(QUEUES[lane], *ids)
                 log.warning("lanes: Redis is out of memory, dropped %d hints of lane %s", len(ids), lane)
                 return
@@ -272,17 +291,18 @@ class LaneWorker(Worker):
 
     # -- the work -----------------------------------------------------------------------------------------------------
 
-    async def _chunk(self, ctx: dict[str, Any], argument: object = None) -> None:
+    async def _chunk(self, ctx: dict[str, Any], payload: bytes) -> None:
         """The one arq function."""
-        lane, chunk_id = LANE_OF[self.queue_name], chunk_of(argument)
+        lane, chunk_id = LANE_OF[self.queue_name], chunk_of(payload)
         if chunk_id is None:
-            log.error("lanes: job %s of lane %s carries no chunk id; dropped", ctx.get("job_id"), lane)
+            log.error("lanes: hint %s of lane %s is not one of ours; dropped", ctx["job_id"], lane)
             return
         await self._guarded(lane, chunk_id)
 
     async def _guarded(self, lane: str, chunk_id: UUID) -> None:
         try:
-            await self._handle(lane, chunk_id)
+            async with asyncio.timeout(JOB_SECONDS):
+                await self._handle(lane, chunk_id)
         except (Exception, SystemExit) as error:
             log.error("chunk %s of lane %s failed: %s", chunk_id, lane, summary(error))
 
@@ -345,10 +365,11 @@ class LaneWorker(Worker):
             await asyncio.wait(rest, timeout=CANCEL_SECONDS)
 
     async def _say_goodbye(self) -> None:
-        """Others need not wait for our name to expire, nor for the next poll to see what we gave back."""
+        """Others need not wait for our locks and our name to expire, nor for the next poll to see what we gave back."""
         if not self.kv.up:
             return
         with contextlib.suppress(RedisError, OSError, TimeoutError):
+            await self._take_turn(0, 0)
             await self.presence.leave()
             await self.kv.client.publish(self._channel, QUEUES["high"])
             await self.kv.client.publish(self._channel, QUEUES["low"])

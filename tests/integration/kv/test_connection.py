@@ -68,3 +68,20 @@ async def test_a_wrong_password_is_told_from_a_dead_server(tmp_path: Path) -> No
             assert kv.trouble == "denied"
     finally:
         server.close()
+
+
+async def test_a_task_that_uses_redis_can_be_cancelled_at_any_moment(redis_url: str) -> None:
+    async def keep_writing(kv: Kv) -> None:
+        while True:
+            await kv.client.set("key", "value")
+
+    async with Kv(redis_url) as kv:
+        for turns in range(150):
+            task = asyncio.create_task(keep_writing(kv))
+            for _ in range(turns % 15 + 1):
+                await asyncio.sleep(0)
+            task.cancel()
+            # A swallowed cancellation would let the task write for ever.
+            done, _ = await asyncio.wait({task}, timeout=5)
+            assert done
+            assert task.cancelled()
