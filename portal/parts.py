@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from portal.access import KeyCache
 from portal.access.check_secret import check_secret
+from portal.access.trials import Trials
 from portal.db import Database, Revisions
 from portal.db.version import require_migrated
 from portal.delivery.stops import Stops
@@ -44,6 +45,7 @@ class Parts(Struct, frozen=True):
     accounts: Accounts
     categories: Categories
     stops: Stops
+    trials: Trials
 
 
 @asynccontextmanager
@@ -73,12 +75,13 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         accounts=accounts,
         categories=Categories(db, revisions),
         stops=Stops(db, revisions),
+        trials=Trials(db, revisions),
     )
     try:
         await require_migrated(db)
         await check_secret(db, keyring)
         await db.transact(seed, registry)
-        for cache in (parts.keys, parts.templates, accounts, parts.categories, parts.stops):
+        for cache in (parts.keys, parts.templates, accounts, parts.categories, parts.stops, parts.trials):
             await cache.load()
         await revisions.start()
         await kv.start()

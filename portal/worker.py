@@ -98,7 +98,7 @@ def make_deliverer(parts: Parts) -> Deliverer:
         max_attempts=settings.max_attempts, base=settings.retry_base_seconds, cap=settings.retry_cap_seconds
     )
     sender = Sender(parts.db, parts.bell, parts.accounts, parts.categories, parts.stops, policy)
-    planner = Planner(parts.templates, parts.renderer, parts.accounts)
+    planner = Planner(parts.templates, parts.renderer, parts.accounts, parts.trials)
     return Deliverer(parts.db, planner, sender, lease_seconds=settings.lease_seconds)
 
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from portal.access.trials import Trials
 from portal.db import new_id
 from portal.delivery.job import Job
 from portal.errors import NotFound
@@ -101,7 +102,8 @@ class Plan:
 class Planner:
     """Plans chunks of one process."""
 
-    def __init__(self, templates: Templates, renderer: Renderer, accounts: Accounts) -> None:
+    def __init__(self, templates: Templates, renderer: Renderer, accounts: Accounts, trials: Trials) -> None:
+        self._trials = trials
         self._templates = templates
         self._renderer = renderer
         self._accounts = accounts
@@ -190,7 +192,9 @@ class Planner:
         skips: list[Skip] = []
         for channel, address in candidates:
             route = self._route(item.row, channel)
-            if (channel, address) in people.suppressed:
+            if item.row["mode"] == "live" and self._trials.bars(item.row["application_id"], address):
+                skips.append(Skip("trial", None, channel, address))
+            elif (channel, address) in people.suppressed:
                 skips.append(Skip("suppressed", None, channel, address))
             elif not route:
                 skips.append(Skip("no_route", None, channel, address))

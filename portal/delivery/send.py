@@ -19,6 +19,7 @@ from portal.db.engine import is_contention
 from portal.delivery.claim import Lease, LeaseLost
 from portal.delivery.job import Job
 from portal.delivery.plan import Plan
+from portal.delivery.rests import Rests
 from portal.delivery.retry import Policy
 from portal.delivery.settle import Outcome, Rules, settle, store_plan
 from portal.delivery.stops import Stops
@@ -51,8 +52,7 @@ class Sender:
         self.stops = stops
         self.rules = Rules(route=self._route, may_repeat=self.may_repeat, policy=policy)
         self.draining = False
-        # Until when (monotonic seconds) a vendor asked an account to pause.
-        self._paused: dict[UUID, float] = {}
+        self.rests = Rests()
 
     def may_repeat(self, job: Job) -> bool:
         """Whether a message that may have been accepted may be sent again."""
@@ -69,16 +69,15 @@ class Sender:
             return None
 
     def rest(self, account_id: UUID) -> float:
-        """Seconds for which nothing may be sent to this account: it is stopped, or its vendor asked for a pause."""
-        if self.stops.account(account_id):
-            return STOPPED_SECONDS
-        return max(0.0, self._paused.get(account_id, 0.0) - time.monotonic())
+        """Seconds for which nothing may be sent to this account: it is stopped, or it rests."""
+        return STOPPED_SECONDS if self.stops.account(account_id) else self.rests.left(account_id)
 
-    def note_pause(self, account_id: UUID, outcomes: Sequence[Outcome]) -> None:
-        """Remember the longest wait that the vendor asked for: it holds for the account, not for one message."""
-        waits = [o.result.retry_after for o in outcomes if isinstance(o.result, SendFailed) and o.result.retry_after]
-        if waits:
-            self._paused[account_id] = time.monotonic() + max(waits)
+    def awake(self, job: Job) -> UUID:
+        """The account to use now: the job's own, or the next of its route while that one rests."""
+        if self.rest(job.account_id) == 0:
+            return job.account_id
+        others = (account for account in self._route(job) if str(account) not in (*job.refused, *job.failed))
+        return next((account for account in others if self.rest(account) == 0), job.account_id)
 
     def _route(self, job: Job) -> Sequence[UUID]:
         if job.mode == "test":
@@ -89,7 +88,9 @@ class Sender:
 class Group:
     """The jobs of one chunk for one account."""
 
-    def __init__(self, account: OpenAccount, jobs: Sequence[Job], lane: str) -> None:
+    def __init__(self, account: OpenAccount, jobs: Sequence[Job], lane: str, *, probing: bool = False) -> None:
+        # An account that comes back from a rest is asked with one call first.
+        self.most = 1 if probing else CALLS_AT_ONCE
         self.account = account
         self.waiting = deque(jobs)
         self.lane = lane
@@ -102,7 +103,7 @@ class Group:
             return False
         self.slots = 1
         calls = -(-len(self.waiting) // self.account.batch)
-        while self.slots < min(calls, CALLS_AT_ONCE) and await bulkhead.acquire(self.lane, 0):
+        while self.slots < min(calls, self.most) and await bulkhead.acquire(self.lane, 0):
             self.slots += 1
         return True
 
@@ -172,6 +173,7 @@ class Run:
         by_account: dict[UUID, list[Job]] = {}
         deferred: list[Outcome] = []
         for job in self._plan.jobs:
+            job.account_id = self._sender.awake(job)
             rest = self._sender.rest(job.account_id)
             if rest > 0:
                 deferred.append(Outcome(job, None, deferred=rest))
@@ -183,7 +185,8 @@ class Run:
             if account is None or not account.usable:
                 deferred += [Outcome(job, None, deferred=STOPPED_SECONDS) for job in jobs]
             else:
-                groups.append(Group(account, jobs, self._lease.chunk.lane))
+                probing = self._sender.rests.probing(account_id)
+                groups.append(Group(account, jobs, self._lease.chunk.lane, probing=probing))
         return groups, deferred
 
     async def _defer(self, outcomes: Sequence[Outcome]) -> None:
@@ -205,7 +208,7 @@ class Run:
                 await self._settle([], slice_, last=False)
             while slice_:
                 outcomes = await self._send(group.account, slice_)
-                self._sender.note_pause(group.account.id, outcomes)
+                self._sender.rests.note(group.account.id, [outcome.result for outcome in outcomes])
                 slice_, more = self._next(group)
                 await self._settle([*outcomes, *more], slice_, last=not slice_)
         except LeaseLost:
