@@ -19,7 +19,8 @@ from portal.web.render import page, redirect
 
 AnyRequest = Request[Any, Any, Any]
 DEFAULT_SCOPES = ["notifications:send", "notifications:read"]
-LIVES = {"": "Never", "30": "In 30 days", "90": "In 90 days", "365": "In a year"}
+# A value even for never: a required choice with an empty value would not be sent.
+LIVES = {"never": "Never", "30": "In 30 days", "90": "In 90 days", "365": "In a year"}
 
 
 @get("/keys", guards=[require("keys:write")])
@@ -116,7 +117,7 @@ def _fields(actor: Actor, values: dict[str, Any], errors: dict[str, str]) -> lis
 
 
 def _expiry(choice: str) -> datetime | None:
-    if not choice:
+    if choice in ("", "never"):
         return None
     if choice.isdigit():
         return datetime.now(UTC) + timedelta(days=min(int(choice), 3650))
