@@ -31,7 +31,13 @@ class Installation:
     def command(self, *words: str) -> str:
         """Run `portal …` to its end in another process; what it printed. Raises `CalledProcessError` when it failed."""
         done = subprocess.run(
-            self._line(*words), env=self.environment, cwd=self.folder, check=True, capture_output=True, text=True, timeout=60
+            self._line(*words),
+            env=self.environment,
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         return done.stdout.strip()
 
@@ -40,7 +46,12 @@ class Installation:
         name = name or words[0]
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                self._line(*words), env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._line(*words),
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         self.processes[name] = process
         return process

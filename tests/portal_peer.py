@@ -117,9 +117,7 @@ def one(**more: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_portal(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[PortalPeer]:
+async def open_portal(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PortalPeer]:
     """The application with a published template `code`. The test's tables were made without migrations."""
 
     async def migrated(_db: Database) -> None:

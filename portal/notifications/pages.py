@@ -105,9 +105,7 @@ async def detail(
 
 
 @post("/notifications/{notification_id:uuid}/cancel", status_code=200, **WRITE)
-async def cancelled(
-    request: AnyRequest, notification_id: FromPath[UUID], db: Database, actor: Actor
-) -> Response[str]:
+async def cancelled(request: AnyRequest, notification_id: FromPath[UUID], db: Database, actor: Actor) -> Response[str]:
     try:
         status = await cancel(db, actor, notification_id)
         flash = ("success", "Cancelled.") if status == "cancelled" else ("warning", f"It is {status} already.")
@@ -124,7 +122,11 @@ async def replayed(
     try:
         new = await replay(db, actor, notification_id, bell=bell, again=again)
     except Conflict as error:
-        words = "It was replayed already. To send it once more, tick the box." if error.code == "replayed" else error.message
+        words = (
+            "It was replayed already. To send it once more, tick the box."
+            if error.code == "replayed"
+            else error.message
+        )
         return redirect(request, f"/notifications/{notification_id}", flash=("warning", words))
     return redirect(request, f"/notifications/{new}", flash=("success", "Sent again, as a new notification."))
 
@@ -154,7 +156,13 @@ async def send_page(
 
 @post("/send", status_code=200, **SEND)
 async def sent(
-    request: AnyRequest, db: Database, registry: Registry, intake: Intake, acceptor: Acceptor, renderer: Renderer, actor: Actor
+    request: AnyRequest,
+    db: Database,
+    registry: Registry,
+    intake: Intake,
+    acceptor: Acceptor,
+    renderer: Renderer,
+    actor: Actor,
 ) -> Response[str]:
     form = many(await request.form())
     key = str(form.get("template", ""))
@@ -174,7 +182,12 @@ async def sent(
 
 @get("/send/people", **SEND)
 async def people(
-    request: AnyRequest, db: Database, registry: Registry, actor: Actor, template: FromQuery[str], person: FromQuery[str] = ""
+    request: AnyRequest,
+    db: Database,
+    registry: Registry,
+    actor: Actor,
+    template: FromQuery[str],
+    person: FromQuery[str] = "",
 ) -> Response[str]:
     return await _form(request, db, registry, actor, template, {"person": person, "to": "person"}, block="people")
 
@@ -219,7 +232,11 @@ async def _form(
     fields = data_fields(contract, form, wrong, examples=examples)
     options = with_errors(_options(row), wrong, form)
     placed = {field.name for field in options} | {"to.address", "to.channel", "person", "external_id"}
-    rest = {path: text for path, text in wrong.items() if path not in placed and not any(f.error for f in fields if path.startswith(f.name))}
+    rest = {
+        path: text
+        for path, text in wrong.items()
+        if path not in placed and not any(f.error for f in fields if path.startswith(f.name))
+    }
     return page(
         request,
         "notifications/send.html",
@@ -241,7 +258,10 @@ async def _form(
 
 def _options(row: Any) -> list[Field]:
     now = datetime.now(UTC).strftime("%H:%M")
-    lanes = [("", f"{(row.priority or 'medium').capitalize()}, as the template says"), *((lane, lane.capitalize()) for lane in LANES)]
+    lanes = [
+        ("", f"{(row.priority or 'medium').capitalize()}, as the template says"),
+        *((lane, lane.capitalize()) for lane in LANES),
+    ]
     return [
         Field(name="priority", label="Priority", kind="select", options=lanes),
         Field(name="send_at", label="Send at", kind="datetime", help=f"In UTC, where it is {now} now. Empty: at once."),
@@ -266,7 +286,12 @@ async def _found_people(db: Database, actor: Actor, wanted: str, chosen: str) ->
         rows = await list_people(conn, limit=PEOPLE_SHOWN, search="" if address else text, address=address)
         addresses = await all_addresses(conn, [row.id for row in rows])
     return [
-        {"id": row.id, "name": row.name, "addresses": [each.value for each in addresses.get(row.id, [])], "chosen": str(row.id) == chosen}
+        {
+            "id": row.id,
+            "name": row.name,
+            "addresses": [each.value for each in addresses.get(row.id, [])],
+            "chosen": str(row.id) == chosen,
+        }
         for row in rows
     ]
 
@@ -292,7 +317,9 @@ async def _made(
     channel = wanted if wanted in row.channels else row.channels[0]
     data = {**contract.example(), **read_data(contract, form)}
     locale = str(form.get("locale", "")).strip()
-    asked = PreviewIn(channel=channel, locale=locale if 2 <= len(locale) <= 35 else None, data=data, version=row.version)
+    asked = PreviewIn(
+        channel=channel, locale=locale if 2 <= len(locale) <= 35 else None, data=data, version=row.version
+    )
     return await rendered(db, registry, renderer, key, asked)
 
 

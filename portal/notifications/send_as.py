@@ -20,7 +20,13 @@ APPLICATION, TITLE = "portal", "Push Portal"
 
 
 async def send_as(
-    db: Database, intake: Intake, acceptor: Acceptor, actor: Actor, ask: NotificationIn, *, mode: Literal["live", "test"]
+    db: Database,
+    intake: Intake,
+    acceptor: Acceptor,
+    actor: Actor,
+    ask: NotificationIn,
+    *,
+    mode: Literal["live", "test"],
 ) -> UUID:
     """The id of the accepted notification, after its commit. `test` goes to the sandbox only.
 

@@ -16,7 +16,9 @@ KINDS = {"integer": "number", "number": "number", "boolean": "checkbox", "date":
 PREFIX = "data."
 
 
-def data_fields(contract: Contract, typed: Mapping[str, Any], errors: Mapping[str, str], *, examples: bool) -> list[Field]:
+def data_fields(
+    contract: Contract, typed: Mapping[str, Any], errors: Mapping[str, str], *, examples: bool
+) -> list[Field]:
     """A control per variable, with what was typed, else the example where it is asked for.
 
     What is wrong inside a list or an object is shown at its control.
@@ -82,7 +84,9 @@ def _recipient(form: Mapping[str, Any], problems: dict[str, str]) -> To:
     return To()
 
 
-def _field(variable: Variable, example: Any, typed: Mapping[str, Any], errors: Mapping[str, str], filled: bool) -> Field:
+def _field(
+    variable: Variable, example: Any, typed: Mapping[str, Any], errors: Mapping[str, str], filled: bool
+) -> Field:
     name = PREFIX + variable.name
     kind = KINDS.get(variable.type, "text")
     value = typed.get(name, _shown(kind, example) if filled else ("" if kind != "checkbox" else False))

@@ -46,7 +46,10 @@ def timeline(shown: NotificationOut, accounts: Mapping[UUID, str], channels: Map
         title = channels.get(delivery.channel, delivery.channel)
         steps += [_attempt(each, title, accounts) for each in delivery.attempts]
         steps += _end(delivery, title)
-    steps += [Step(at=e.at, title=e.event.capitalize(), mark="flag", details=[e.detail] if e.detail else []) for e in shown.events]
+    steps += [
+        Step(at=e.at, title=e.event.capitalize(), mark="flag", details=[e.detail] if e.detail else [])
+        for e in shown.events
+    ]
     if shown.settled_at is not None:
         steps.append(_settled(shown))
     return sorted(steps, key=lambda step: step.at)
@@ -63,7 +66,9 @@ def _accepted(shown: NotificationOut) -> Step:
 
 def _planned(shown: NotificationOut, channels: Mapping[str, str]) -> Step:
     to = [f"{channels.get(each.channel, each.channel)}: {each.address}" if each.address else channels.get(each.channel, each.channel) for each in shown.deliveries]  # fmt: skip
-    return Step(at=min(each.created_at for each in shown.deliveries), title="Planned", tone="info", mark="route", details=to)
+    return Step(
+        at=min(each.created_at for each in shown.deliveries), title="Planned", tone="info", mark="route", details=to
+    )
 
 
 def _attempt(attempt: AttemptOut, channel: str, accounts: Mapping[UUID, str]) -> Step:
@@ -72,7 +77,10 @@ def _attempt(attempt: AttemptOut, channel: str, accounts: Mapping[UUID, str]) ->
         said, tone, mark = "under way", "info", "send"
     else:
         said, tone, mark = RESULTS.get(attempt.result, (attempt.result, "neutral", "circle-dashed"))
-    facts = [str(attempt.code) if attempt.code else "", f"{attempt.milliseconds:,} ms" if attempt.milliseconds is not None else ""]
+    facts = [
+        str(attempt.code) if attempt.code else "",
+        f"{attempt.milliseconds:,} ms" if attempt.milliseconds is not None else "",
+    ]
     told = ", ".join(fact for fact in facts if fact)
     details = [f"{said}{f' ({told})' if told else ''}.", *([attempt.detail] if attempt.detail else [])]
     at = attempt.closed_at or attempt.opened_at
@@ -87,7 +95,15 @@ def _end(delivery: DeliveryOut, channel: str) -> list[Step]:
     details = [text for text in (delivery.reason_text, delivery.detail) if text]
     title = f"{channel}: {words.get(delivery.status, delivery.status)}"
     tone = TONES.get(delivery.status, "warning")
-    return [Step(at=delivery.updated_at, title=title, tone=tone, mark=MARKS.get(delivery.status, "clock-pause"), details=details)]
+    return [
+        Step(
+            at=delivery.updated_at,
+            title=title,
+            tone=tone,
+            mark=MARKS.get(delivery.status, "clock-pause"),
+            details=details,
+        )
+    ]
 
 
 def _settled(shown: NotificationOut) -> Step:

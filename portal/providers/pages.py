@@ -47,7 +47,12 @@ async def listed(request: AnyRequest, db: Database, registry: Registry, keyring:
     accounts = {row.id: account_out(row, registry, keyring) for row in rows}
     context = {"accounts": accounts, "routes": _grouped(routes), "applications": names}
     return page(
-        request, "providers/list.html", registry=registry, fallback=FALLBACK_POSITION, **context, providers=_titles(registry)
+        request,
+        "providers/list.html",
+        registry=registry,
+        fallback=FALLBACK_POSITION,
+        **context,
+        providers=_titles(registry),
     )
 
 
@@ -106,9 +111,7 @@ async def save(
     version = int(form["version"]) if str(form.get("version", "")).isdecimal() else None
     try:
         given = AccountUpdate(settings=typed, **_own(form))
-        await db.transact(
-            update_account, actor, registry, keyring, account_id, given, if_version=version, strict=False
-        )
+        await db.transact(update_account, actor, registry, keyring, account_id, given, if_version=version, strict=False)
     except (InvalidInput, PreconditionFailed) as error:
         fields = error.fields if isinstance(error, InvalidInput) else {"": error.message}
         return _account_page(request, registry, shown, form=form, typed=typed, errors=fields)
@@ -243,7 +246,9 @@ def _new_page(
         request,
         "providers/new.html",
         status=422 if errors else 200,
-        kinds=[(name, adapter.title, registry.providers_of(name)) for name, adapter in sorted(registry.channels.items())],
+        kinds=[
+            (name, adapter.title, registry.providers_of(name)) for name, adapter in sorted(registry.channels.items())
+        ],
         kind=kind,
         channel=registry.channels[channel] if kind else None,
         own=with_errors([key, *_own_fields()], errors or {}, {**defaults, **(form or {})}),

@@ -11,9 +11,7 @@ from tests.portal_peer import Client, PortalPeer, open_portal
 
 
 @pytest.fixture
-async def portal(
-    database_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[PortalPeer]:
+async def portal(database_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PortalPeer]:
     """The application; no worker runs beside it."""
     async with open_portal(settings, monkeypatch) as peer:
         yield peer

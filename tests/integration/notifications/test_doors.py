@@ -78,7 +78,14 @@ async def rows(portal: PortalPeer) -> list[Any]:
         for chunk in await conn.execute(select(*Chunk.__table__.columns).order_by(Chunk.id)):
             members = decode_members(chunk.members)
             packed = [
-                (m.template, m.category, m.mode, m.due - m.created if m.due == m.created else m.due, m.reference, m.content)
+                (
+                    m.template,
+                    m.category,
+                    m.mode,
+                    m.due - m.created if m.due == m.created else m.due,
+                    m.reference,
+                    m.content,
+                )
                 for m in members
             ]
             found.append((chunk.lane, chunk.application_id, chunk.size, chunk.accepted, packed))
@@ -105,7 +112,9 @@ FIELDS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "template": st.sampled_from(["code", "nothing", "", 7]),
-        "to": st.sampled_from([{}, {"person_id": str(uuid4())}, {"channel": "sms"}, {"channel": "sms", "address": "12"}, 5]),
+        "to": st.sampled_from(
+            [{}, {"person_id": str(uuid4())}, {"channel": "sms"}, {"channel": "sms", "address": "12"}, 5]
+        ),
         "data": st.sampled_from([{}, {"code": "9"}, {"code": "\u00e9\u4e2d"}, {"code": "\x00"}, {"code": 2**70}, []]),
         "priority": st.sampled_from(["high", "low", "urgent", None]),
         "send_at": st.sampled_from(["2020-01-01T00:00:00Z", "soon", "2020-01-01T00:00:00", None]),
@@ -200,9 +209,7 @@ async def test_either_door_takes_one_token_per_request(portal: PortalPeer, shop:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS"])
-async def test_only_a_post_to_the_exact_path_uses_the_fast_door(
-    portal: PortalPeer, shop: Client, method: str
-) -> None:
+async def test_only_a_post_to_the_exact_path_uses_the_fast_door(portal: PortalPeer, shop: Client, method: str) -> None:
     called: list[str] = []
     intake = portal.framework.state.intake
     answer = intake.answer

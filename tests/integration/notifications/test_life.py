@@ -101,7 +101,9 @@ async def test_what_a_worker_has_is_not_cancelled_changed_or_erased(portal: Port
         assert (await shop.ask("POST", f"/notifications/{id_}/cancel", status=409))["code"] == "leased"
         assert (await shop.ask("DELETE", f"/notifications/{id_}", status=409))["code"] == "leased"
         change = {"priority": "high"}
-        assert (await shop.ask("PATCH", f"/notifications/{id_}", change, status=409, if_match='"1"'))["code"] == "leased"
+        assert (await shop.ask("PATCH", f"/notifications/{id_}", change, status=409, if_match='"1"'))[
+            "code"
+        ] == "leased"
 
 
 async def test_one_member_of_a_chunk_is_cancelled_and_the_others_go_on(portal: PortalPeer, shop: Client) -> None:
@@ -158,9 +160,7 @@ async def test_what_was_sent_cannot_be_cancelled(portal: PortalPeer, shop: Clien
 async def test_a_change_moves_it_to_a_chunk_of_its_own(portal: PortalPeer, shop: Client) -> None:
     first, second = [
         UUID(item["id"])
-        for item in (
-            await shop.ask("POST", "/notifications/bulk", [_item("1"), _item("2")], status=202)
-        )["results"]
+        for item in (await shop.ask("POST", "/notifications/bulk", [_item("1"), _item("2")], status=202))["results"]
     ]
     change: dict[str, Any] = {"send_at": soon(), "priority": "high", "data": {"code": "9"}}
     answer = await shop.raw("PATCH", f"/notifications/{first}", change, if_match='"1"')

@@ -34,7 +34,9 @@ async def test_what_was_accepted_a_moment_ago_is_in_the_list(shop: Client) -> No
 
 
 async def test_pages_follow_each_other_without_gap_or_double(portal: PortalPeer, shop: Client) -> None:
-    body = [{"template": "code", "to": {"channel": "sms", "address": PHONE}, "data": {"code": str(n)}} for n in range(7)]
+    body = [
+        {"template": "code", "to": {"channel": "sms", "address": PHONE}, "data": {"code": str(n)}} for n in range(7)
+    ]
     sent = [UUID(item["id"]) for item in (await shop.ask("POST", "/notifications/bulk", body, status=202))["results"]]
     seen: list[UUID] = []
     cursor = ""
@@ -55,11 +57,11 @@ async def test_each_filter_narrows_the_list(portal: PortalPeer, shop: Client) ->
     person = await shop.ask("POST", "/people", {"name": "Ada"}, status=201)
     group = await shop.ask("POST", "/groups", {"key": "ops", "name": "Ops"}, status=201)
     await shop.ask("POST", f"/groups/{group['id']}/members", {"person_ids": [person["id"]]}, status=200)
-    await shop.ask(
-        "POST", f"/people/{person['id']}/addresses", {"channel": "sms", "value": "+14155550123"}, status=201
-    )
+    await shop.ask("POST", f"/people/{person['id']}/addresses", {"channel": "sms", "value": "+14155550123"}, status=201)
     to_ada = await shop.send(to={"person_id": person["id"]}, priority="high")
-    mail = await shop.send(template="mail", to={"channel": "email", "address": "a@example.com"}, metadata={"order": "7"})
+    mail = await shop.send(
+        template="mail", to={"channel": "email", "address": "a@example.com"}, metadata={"order": "7"}
+    )
     await portal.deliver()
     later = await shop.send(send_at=(datetime.now(UTC) + timedelta(hours=1)).isoformat(), reference="r 1")
     everything = [later, mail, to_ada]
