@@ -139,7 +139,8 @@ async def _update_from_arrays(
     table = _table(model)
     names = tuple(rows[0])
     columns = _columns(conn, table, names, rows)
-    shared = tuple(_is_shared(column) and name not in keys for name, column in zip(names, columns, strict=True))
+    # The first key stays an array: it says how many rows there are.
+    shared = tuple(name != keys[0] and _is_shared(column) for name, column in zip(names, columns, strict=True))
     values = [column[0] if once else column for once, column in zip(shared, columns, strict=True)]
     driver = await _driver(conn)
     await driver.execute(_update_text(table, tuple(keys), names, shared, conn.dialect), *values)
@@ -154,14 +155,13 @@ def _is_shared(column: list[Any]) -> bool:
 def _update_text(
     table: Table, keys: tuple[str, ...], names: tuple[str, ...], shared: tuple[bool, ...], dialect: Any
 ) -> str:
-    kinds = [table.c[name].type.dialect_impl(dialect).compile(dialect) for name in names]
-    listed = [(n, name, kinds[n - 1]) for n, name in enumerate(names, start=1) if not shared[n - 1]]
-    arrays = ", ".join(f"${n}::{kind}[]" for n, _, kind in listed)
-    given = ", ".join(f'"{name}"' for _, name, _ in listed)
-    sets = ", ".join(
-        f'"{name}" = ' + (f"${n}::{kinds[n - 1]}" if shared[n - 1] else f'given."{name}"')
-        for n, name in enumerate(names, start=1)
-        if name not in keys
-    )
-    match = " AND ".join(f'target."{key}" = given."{key}"' for key in keys)
+    values, listed = {}, []
+    for n, (name, once) in enumerate(zip(names, shared, strict=True), start=1):
+        kind = table.c[name].type.dialect_impl(dialect).compile(dialect)
+        values[name] = f"${n}::{kind}" if once else f'given."{name}"'
+        if not once:
+            listed.append((f"${n}::{kind}[]", f'"{name}"'))
+    arrays, given = (", ".join(column) for column in zip(*listed, strict=True))
+    sets = ", ".join(f'"{name}" = {value}' for name, value in values.items() if name not in keys)
+    match = " AND ".join(f'target."{key}" = {values[key]}' for key in keys)
     return f'UPDATE "{table.name}" AS target SET {sets} FROM unnest({arrays}) AS given({given}) WHERE {match}'  # noqa: S608 - names of our own columns
