@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from portal.db import bulk
 from portal.preferences.models import Suppression
 
-
 # Built once, with one expanding parameter: coercing hundreds of values anew costs more than the query.
 _SUPPRESSED = select(Suppression.channel, Suppression.address).where(
     Suppression.address.in_(bindparam("addresses", expanding=True))
