@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
-
 from portal.kv import Kv, Limiter
 from portal.kv.limiter import GRANT_SECONDS
 from tests.integration.queues.private_redis import PrivateRedis
-
-ROOT = Path(__file__).parents[3]
 
 
 @contextlib.asynccontextmanager
@@ -27,34 +21,6 @@ async def limiting(kv: Kv) -> AsyncIterator[Limiter]:
         yield limiter
     finally:
         await limiter.close()
-
-
-async def spender(url: str, key: str, rate: float, burst: int, seconds: float) -> asyncio.subprocess.Process:
-    """A process that is ready to spend."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.integration.kv.spender",
-        *(url, key, str(rate), str(burst), str(seconds)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-    )
-    assert process.stdout is not None
-    assert await asyncio.wait_for(process.stdout.readline(), 20) == b"ready\n"
-    return process
-
-
-@pytest.mark.parametrize(("rate", "burst"), [(200.0, 50), (2000.0, 100), (5.0, 2)])
-async def test_four_processes_share_one_budget(redis_url: str, rate: float, burst: int) -> None:
-    key = uuid4().hex
-    spenders = await asyncio.gather(*(spender(redis_url, key, rate, burst, 2.0) for _ in range(4)))
-    began = time.monotonic()
-    answers = await asyncio.gather(*(process.communicate(b"go\n") for process in spenders))
-    seconds = time.monotonic() - began
-    allowed = [int(out.split()[0]) for out, _ in answers]
-    assert sum(allowed) <= rate * seconds + burst
-    assert sum(allowed) >= 0.7 * (rate * 2.0 + burst)
 
 
 async def test_a_bucket_holds_its_burst_then_refuses_until_a_token_is_there(redis_url: str) -> None:
