@@ -6,6 +6,7 @@ One class instead of five, because it stands before the fast door and every laye
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import logging
 import re
 import secrets
@@ -50,7 +51,13 @@ ANY_HOST = frozenset({"/health", "/ready", "/metrics"})
 HOST = re.compile(rb"\A(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?\Z")
 GIVEN_ID = re.compile(rb"\A[A-Za-z0-9_-]{8,64}\Z")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+# Too many to log one by one; metrics count them.
+QUIET = ("/api/v1/notifications", "/static/", "/health", "/ready", "/metrics")
 UPLOAD_PATHS = ("/api/v1/attachments", "/uploads")
+
+# Request ids name a request and protect nothing: a random process and a count cost a fifth of random bytes each.
+_PROCESS = secrets.token_hex(5)
+_count = itertools.count(1)
 
 log = logging.getLogger("portal.access_log")
 
@@ -66,8 +73,8 @@ class Edge:
         self._suffixes = tuple(host[1:].lower() for host in settings.allowed_hosts if host.startswith("*."))
         secure = settings.base_url.startswith("https://")
         extra = (STRICT_TRANSPORT,) if secure else ()
-        self._page_headers = (*HEADERS.items(), *extra)
-        self._machine_headers = (*MACHINE_HEADERS, *extra)
+        self._page = _with_names((*HEADERS.items(), *extra))
+        self._machine = _with_names((*MACHINE_HEADERS, *extra))
         self._known_hosts: dict[bytes, bool] = {}
         self._proxies = [ipaddress.ip_network(cidr, strict=False) for cidr in settings.trusted_proxies]
 
@@ -83,7 +90,8 @@ class Edge:
         facts["portal.request_id"] = request_id
         if self._proxies:
             _believe_proxy(scope, headers, self._proxies)
-        standard = self._machine_headers if scope["path"].startswith("/api/") else self._page_headers
+        path: str = scope["path"]
+        standard, standard_names = self._machine if path.startswith("/api/") else self._page
         status = 0
 
         async def send_on(message: Message) -> None:
@@ -92,13 +100,17 @@ class Edge:
                 status = message["status"]
                 given = message.get("headers", ())
                 names = {name for name, _ in given}
-                added = [pair for pair in standard if pair[0] not in names]
-                message["headers"] = [*given, *added, (b"x-request-id", request_id.encode())]
+                if not names.isdisjoint(standard_names):
+                    standard_left = [pair for pair in standard if pair[0] not in names]
+                    message["headers"] = [*given, *standard_left, (b"x-request-id", request_id.encode())]
+                else:
+                    message["headers"] = [*given, *standard, (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
-            self._check_host(scope["path"], headers.get(b"host"))
-            limit = self._limit(scope["path"])
+            if not self._known_hosts.get(headers.get(b"host", b"")):
+                self._check_host(path, headers.get(b"host", b""))
+            limit = self._limit(path)
             await self._app(scope, self._capped(scope, headers, receive, limit), send_on)
         except PortalError as error:
             if status:
@@ -107,19 +119,16 @@ class Edge:
         finally:
             _log_access(scope, status, started, request_id)
 
-    def _check_host(self, path: str, host: bytes | None) -> None:
+    def _check_host(self, path: str, host: bytes) -> None:
         if path in ANY_HOST:
             return
-        known = self._known_hosts.get(host or b"")
-        if known is None:
-            known = self._allows(host or b"")
-            # Bounded: an attacker may invent hosts for ever.
-            if len(self._known_hosts) < 1000:
-                self._known_hosts[host or b""] = known
-        if not known:
+        if not self._allows(host):
             raise InvalidInput(
                 {"Host": "expected the host of PORTAL_PUBLIC_URL or one of PORTAL_ALLOWED_HOSTS"}, code="unknown_host"
             )
+        # Bounded: a wildcard has no end of hosts.
+        if len(self._known_hosts) < 1000:
+            self._known_hosts[host] = True
 
     def _allows(self, host: bytes) -> bool:
         match = HOST.match(host)
@@ -145,6 +154,10 @@ class Edge:
         if scope["method"] in ("GET", "HEAD"):
             return receive
         return _counting(receive, limit)
+
+
+def _with_names(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[tuple[bytes, bytes], ...], frozenset[bytes]]:
+    return headers, frozenset(name for name, _ in headers)
 
 
 def _counting(receive: Receive, limit: int) -> Receive:
@@ -176,7 +189,7 @@ async def _answer(send: Callable[[Any], Any], error: PortalError, request_id: st
 def _request_id(headers: dict[bytes, bytes]) -> str:
     """The caller's own id when it looks like one, so that their log and ours can be joined; else a new one."""
     given = headers.get(b"x-request-id")
-    return given.decode() if given is not None and GIVEN_ID.match(given) else secrets.token_hex(8)
+    return given.decode() if given is not None and GIVEN_ID.match(given) else f"{_PROCESS}{next(_count):08x}"
 
 
 def _believe_proxy(scope: Scope, headers: dict[bytes, bytes], proxies: list[Any]) -> None:
@@ -201,7 +214,7 @@ def _is_one_of(address: str, networks: list[Any]) -> bool:
 def _log_access(scope: Any, status: int, started: float, request_id: str) -> None:
     """One line per request, without the query: links carry their secret there. The fast path is debug only."""
     path = scope["path"]
-    level = logging.DEBUG if path.startswith(("/static/", "/health", "/api/v1/notifications")) else logging.INFO
+    level = logging.DEBUG if path.startswith(QUIET) else logging.INFO
     if status >= 500 or not status:
         level = logging.WARNING
     if log.isEnabledFor(level):
