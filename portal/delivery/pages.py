@@ -53,7 +53,13 @@ async def outbox(
     channels = [(name, adapter.title) for name, adapter in sorted(registry.channels.items())]
     shown = {row.channel: _shown(registry, row.channel) for row in found.rows}
     excerpts = {row.id: _excerpt(row.message["parts"]) for row in found.rows}
-    context = {"found": found, "query": query, "channels": channels, "shown": shown, "excerpts": excerpts}
+    context: dict[str, Any] = {
+        "found": found,
+        "query": query,
+        "channels": channels,
+        "shown": shown,
+        "excerpts": excerpts,
+    }
     return page(request, "delivery/outbox.html", block="results", **context)
 
 

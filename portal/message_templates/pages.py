@@ -62,7 +62,7 @@ async def listed(
         )
     query = {"search": search, "channel": channel, "archived": archived, "cursor": cursor}
     found = page_of(rows, PAGE_SIZE)
-    context = {"found": found, "query": query, "channels": _channels(registry)}
+    context: dict[str, Any] = {"found": found, "query": query, "channels": _channels(registry)}
     return page(request, "message_templates/list.html", block="results", **context)
 
 
@@ -211,7 +211,7 @@ async def version(
     channel, _, locale = (section if section in sections else sections[0]).partition(".")
     made = await _of_version(db, registry, renderer, key, n, channel, locale)
     shown = {"channel": channel, "locale": locale, "kind": _preview_kind(registry, channel), "made": made}
-    context = {"row": row, "versions": found, "version": chosen, "sections": sections, "shown": shown}
+    context: dict[str, Any] = {"row": row, "versions": found, "version": chosen, "sections": sections, "shown": shown}
     contract = msgspec.convert(chosen.contract, Contract)
     return page(request, "message_templates/versions.html", variables=contract.variables, **context)
 

@@ -45,7 +45,7 @@ async def listed(request: AnyRequest, db: Database, registry: Registry, keyring:
         routes = await queries.all_routes(conn)
         names = {row.id: row.name for row in await applications(conn)}
     accounts = {row.id: account_out(row, registry, keyring) for row in rows}
-    context = {"accounts": accounts, "routes": _grouped(routes), "applications": names}
+    context: dict[str, Any] = {"accounts": accounts, "routes": _grouped(routes), "applications": names}
     return page(
         request,
         "providers/list.html",
