@@ -55,7 +55,6 @@ REASONS: Final = {
     "digested": "It was merged into a digest.",
     "duplicate": "The same message had just been sent to the same address.",
     "rule": "A business rule forbids it.",
-    "no_part": "The template has no content for this channel.",
     "no_route": "No enabled provider account serves this channel.",
     "trial": "The application is in trial mode and the address is not on its guest list.",
     "render": "The template could not be rendered with this data.",

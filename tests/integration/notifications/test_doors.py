@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -65,7 +66,7 @@ async def ask(app: Any, headers: list[tuple[bytes, bytes]], messages: list[Messa
 def pieces(body: bytes, cuts: list[int]) -> list[Message]:
     """The body in as many messages as it is cut into."""
     edges = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
-    parts = [body[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    parts = [body[start:end] for start, end in pairwise(edges)]
     messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
     messages[-1]["more_body"] = False
     return messages
