@@ -21,6 +21,7 @@ from portal.ledger.elect import elect
 from portal.ledger.models import Chunk, Delivery, Idempotency, Notification
 from portal.ledger.packing import unpack
 from portal.ledger.statuses import DELIVERY_LIVE, LANES, LIVE
+from portal.notifications.attachments import forget_attachments
 from portal.queues import Bell, Hint
 
 FAST_SECONDS = 1.0
@@ -77,6 +78,7 @@ class Sweeper:
         await self._db.transact(expire_waiting)
         await self._db.transact(give_up_unknown, self._unknown)
         await self._db.transact(forget_keys, self._idempotency)
+        await self._db.transact(forget_attachments)
         await self._db.transact(fold_minutes, datetime.now(UTC) - timedelta(minutes=5))
 
     async def _waiting_packed(self) -> list[UUID]:
