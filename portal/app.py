@@ -20,6 +20,7 @@ from litestar.types import ASGIApp
 
 import portal
 from portal import __version__
+from portal.access.key_cache import saving_use
 from portal.kv import Limiter
 from portal.notifications.accept import Acceptor
 from portal.notifications.bulk import BulkDoor
@@ -119,7 +120,7 @@ def _openapi(settings: Settings) -> OpenAPIConfig:
 @asynccontextmanager
 async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    async with open_parts(settings) as parts:
+    async with open_parts(settings) as parts, saving_use(parts.keys):
         limiter = await Limiter(parts.kv, processes=settings.web_processes).start()
         acceptor = make_acceptor(parts)
         validator = Validator(parts.registry, parts.categories)

@@ -16,6 +16,7 @@ from portal.delivery.plan import Planner
 from portal.delivery.retry import Policy
 from portal.delivery.send import Sender
 from portal.delivery.sweep import Sweeper
+from portal.identity.jobs import tidy
 from portal.parts import Parts, open_parts
 from portal.plugin_loader import blame
 from portal.queues import run_lanes
@@ -24,6 +25,7 @@ from portal.settings import Settings
 
 TURNS_SECONDS = 0.5
 SEAL_SECONDS = 1.0
+TIDY_SECONDS = 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ async def work(parts: Parts, stop: asyncio.Event) -> None:
         asyncio.create_task(
             _every(SEAL_SECONDS, lambda: seal_pending(parts.db, parts.keyring), stop), name="audit-sealer"
         ),
+        asyncio.create_task(_every(TIDY_SECONDS, lambda: tidy(parts.db), stop), name="tidy"),
     ]
     log.info("worker %s is ready", deliverer.owner)
     try:

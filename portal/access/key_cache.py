@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
@@ -24,6 +26,10 @@ UNKNOWN_SECONDS = 1.0
 UNKNOWN_AT_MOST = 10_000
 # Digests that one query asks for; more wait for the next.
 ASKED_AT_ONCE = 500
+
+SAVE_USE_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
 
 
 class ApiKeyEntry(Struct, frozen=True, kw_only=True):
@@ -141,6 +147,31 @@ class KeyCache:
             self._unknown.clear()
         until = time.monotonic() + UNKNOWN_SECONDS
         self._unknown.update({sha256: until for sha256 in asked if sha256 not in found})
+
+
+@asynccontextmanager
+async def saving_use(keys: KeyCache) -> AsyncIterator[None]:
+    """While the block runs, write once a minute when keys were last used, and once more at its end."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(_save_use_until(keys, stop), name="key-use")
+    try:
+        yield
+    finally:
+        # Not by cancelling, which could come in the middle of a transaction.
+        stop.set()
+        await task
+
+
+async def _save_use_until(keys: KeyCache, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            await asyncio.wait_for(stop.wait(), SAVE_USE_SECONDS)
+        except TimeoutError:
+            pass
+        try:
+            await keys.save_use()
+        except Exception as error:  # only a display depends on it; the next minute tries again
+            log.warning("the last use of API keys was not saved: %s", type(error).__name__)
 
 
 def _entry(row: AnyRow) -> ApiKeyEntry:
