@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -147,7 +147,7 @@ class Browser:
     async def post(
         self,
         path: str,
-        fields: dict[str, str | Sequence[str]] | None = None,
+        fields: Mapping[str, str | Sequence[str]] | None = None,
         *,
         token: str | None = None,
         **headers: str,
