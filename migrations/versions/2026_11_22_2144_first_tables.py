@@ -59,8 +59,20 @@ def upgrade() -> None:
     op.create_table(
         "bulk_window",
         sa.Column("application_id", Id(), nullable=False),
-        sa.Column("template_key", sa.String(length=100), nullable=False),
-        sa.Column("category", sa.String(length=60), nullable=False),
+        sa.Column(
+            "template_key",
+            sa.String(length=100)
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=100), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_0900_bin", length=100), "mysql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "category",
+            sa.String(length=60)
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=60), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_0900_bin", length=60), "mysql"),
+            nullable=False,
+        ),
         sa.Column("hour", UtcDateTime(), nullable=False),
         sa.Column("n", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("application_id", "template_key", "category", "hour"),
@@ -175,7 +187,13 @@ def upgrade() -> None:
     op.create_table(
         "idempotency",
         sa.Column("application_id", Id(), nullable=False),
-        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column(
+            "key",
+            sa.String(length=255)
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=255), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_0900_bin", length=255), "mysql"),
+            nullable=False,
+        ),
         sa.Column("fingerprint", Blob(), nullable=False),
         sa.Column("notification_id", Id(), nullable=False),
         sa.Column("created_at", UtcDateTime(), server_default=db_now(), nullable=False),
@@ -219,7 +237,13 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=10), nullable=False),
         sa.Column("reason", sa.String(length=40), nullable=True),
         sa.Column("outcome", sa.String(length=12), nullable=False),
-        sa.Column("reference", sa.String(length=200), nullable=True),
+        sa.Column(
+            "reference",
+            sa.String(length=200)
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=200), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_0900_bin", length=200), "mysql"),
+            nullable=True,
+        ),
         sa.Column("replay_of", Id(), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("due_at", UtcDateTime(), nullable=False),
@@ -270,8 +294,20 @@ def upgrade() -> None:
     op.create_table(
         "notification_metadata",
         sa.Column("notification_id", Id(), nullable=False),
-        sa.Column("name", sa.String(length=40), nullable=False),
-        sa.Column("value", sa.String(length=200), nullable=False),
+        sa.Column(
+            "name",
+            sa.String(length=40)
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=40), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_0900_bin", length=40), "mysql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "value",
+            sa.String(length=200)
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=200), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_0900_bin", length=200), "mysql"),
+            nullable=False,
+        ),
         sa.PrimaryKeyConstraint("notification_id", "name"),
     )
     with op.batch_alter_table("notification_metadata", schema=None) as batch_op:
@@ -321,7 +357,13 @@ def upgrade() -> None:
         sa.Column("delivery_id", Id(), nullable=False),
         sa.Column("notification_id", Id(), nullable=False),
         sa.Column("application_id", Id(), nullable=False),
-        sa.Column("reference", sa.String(length=200), nullable=True),
+        sa.Column(
+            "reference",
+            sa.String(length=200)
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=200), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_0900_bin", length=200), "mysql"),
+            nullable=True,
+        ),
         sa.Column("channel", sa.String(length=40), nullable=False),
         sa.Column("address", sa.String(length=500), nullable=False),
         sa.Column("message", Json(), nullable=False),

@@ -8,7 +8,7 @@ from portal.db import bulk
 from portal.db.engine import Database
 from portal.db.ids import new_id, new_ids
 from portal.db.revisions import Revisions, bump
-from portal.db.types import Base, Blob, Id, Json, UtcDateTime, db_now
+from portal.db.types import Base, Blob, Id, Json, UtcDateTime, db_now, exact
 
 __all__ = [
     "Base",
@@ -21,6 +21,7 @@ __all__ = [
     "bulk",
     "bump",
     "db_now",
+    "exact",
     "new_id",
     "new_ids",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Float, LargeBinary, Text, literal
+from sqlalchemy import Float, LargeBinary, String, Text, literal
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -111,6 +111,16 @@ class Blob(TypeDecorator[bytes]):
         if dialect.name in ("mysql", "mariadb"):
             return dialect.type_descriptor(mysql.LONGBLOB())
         return dialect.type_descriptor(LargeBinary())
+
+
+def exact(length: int) -> String:
+    """A text that is compared letter by letter, also where the database's habit is to pass over case, accents and blanks.
+
+    PostgreSQL and SQLite compare so anyway.
+    """
+    text = String(length)
+    text = text.with_variant(mysql.VARCHAR(length, collation="utf8mb4_nopad_bin"), "mariadb")
+    return text.with_variant(mysql.VARCHAR(length, collation="utf8mb4_0900_bin"), "mysql")
 
 
 class db_now(functions.FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function it is

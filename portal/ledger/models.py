@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Boolean, Index, Integer, SmallInteger, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.db import Base, Blob, Id, Json, UtcDateTime, db_now, new_id
+from portal.db import Base, Blob, Id, Json, UtcDateTime, db_now, exact, new_id
 from portal.ledger.statuses import LIVE
 
 _LIVE = text(f"status IN ({', '.join(repr(status) for status in LIVE)})")
@@ -80,7 +80,7 @@ class Notification(Base):
     status: Mapped[str] = mapped_column(String(10))
     reason: Mapped[str | None] = mapped_column(String(40))
     outcome: Mapped[str] = mapped_column(String(12), default="none")
-    reference: Mapped[str | None] = mapped_column(String(200))
+    reference: Mapped[str | None] = mapped_column(exact(200))
     replay_of: Mapped[UUID | None] = mapped_column(Id)
     revision: Mapped[int] = mapped_column(Integer, default=1)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -115,8 +115,8 @@ class NotificationMetadata(Base):
     __tablename__ = "notification_metadata"
 
     notification_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
-    name: Mapped[str] = mapped_column(String(40), primary_key=True)
-    value: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(exact(40), primary_key=True)
+    value: Mapped[str] = mapped_column(exact(200))
 
     __table_args__ = (Index("ix_notification_metadata_value", "name", "value", "notification_id"),)
 
@@ -127,7 +127,7 @@ class Idempotency(Base):
     __tablename__ = "idempotency"
 
     application_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
-    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    key: Mapped[str] = mapped_column(exact(255), primary_key=True)
     fingerprint: Mapped[bytes] = mapped_column(Blob)
     notification_id: Mapped[UUID] = mapped_column(Id)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=db_now())
@@ -206,7 +206,7 @@ class SandboxMessage(Base):
     delivery_id: Mapped[UUID] = mapped_column(Id)
     notification_id: Mapped[UUID] = mapped_column(Id)
     application_id: Mapped[UUID] = mapped_column(Id)
-    reference: Mapped[str | None] = mapped_column(String(200))
+    reference: Mapped[str | None] = mapped_column(exact(200))
     channel: Mapped[str] = mapped_column(String(40))
     address: Mapped[str] = mapped_column(String(500))
     message: Mapped[dict[str, Any]] = mapped_column(Json)
@@ -238,8 +238,8 @@ class BulkWindow(Base):
     __tablename__ = "bulk_window"
 
     application_id: Mapped[UUID] = mapped_column(Id, primary_key=True)
-    template_key: Mapped[str] = mapped_column(String(100), primary_key=True)
-    category: Mapped[str] = mapped_column(String(60), primary_key=True)
+    template_key: Mapped[str] = mapped_column(exact(100), primary_key=True)
+    category: Mapped[str] = mapped_column(exact(60), primary_key=True)
     hour: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
     n: Mapped[int] = mapped_column(BigInteger)
 

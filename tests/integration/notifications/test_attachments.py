@@ -95,9 +95,7 @@ async def test_a_request_names_only_files_that_its_application_has(portal: Porta
     mine = await upload(shop)
     theirs = await upload(await portal.key("stranger"))
     nobodys = str(uuid4())
-    problems = await shop.problems(
-        "POST", "/notifications", one(attachments=[mine["id"], theirs["id"], nobodys])
-    )
+    problems = await shop.problems("POST", "/notifications", one(attachments=[mine["id"], theirs["id"], nobodys]))
     assert set(problems) == {"attachments[1]", "attachments[2]"}
     await shop.ask("GET", f"/attachments/{theirs['id']}", status=404)
     answer = await shop.ask(
