@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 from collections import deque
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import Select, select
@@ -26,6 +27,8 @@ from portal.runtime import failpoints
 PATIENCE = {"high": 0.1, "medium": 0.5, "low": 0.5}
 DUE_AT_ONCE = 100
 HAND_BACK_PAUSE = 0.2
+# Redis and the database have clocks of their own.
+LEASE_MARGIN = timedelta(milliseconds=100)
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +57,8 @@ class Deliverer:
         if lease is None and picked != chunk_id:
             # Somebody else had the same thought: the hint is still good for the chunk that it names.
             lease = await self._claim(chunk_id)
-        if isinstance(lease, Offered):
-            await self._sender.bell.ring_many([Hint(lease.lane, half) for half in lease.chunks])
         if not isinstance(lease, Lease):
+            await self._ring_again(chunk_id, lease)
             return
         failpoints.hit("after_claim")
         if lane != "high" and not self._sender.stops.lane("high"):
@@ -93,6 +95,17 @@ class Deliverer:
         return await claim(
             self._db, chunk_id, owner=self.owner, seconds=self._lease_seconds, stopped_applications=stopped
         )
+
+    async def _ring_again(self, chunk_id: UUID, offered: Offered | None) -> None:
+        """A hint that could not be followed: ring what is offered instead, or the chunk again when its lease ends."""
+        if offered is not None:
+            await self._sender.bell.ring_many([Hint(offered.lane, half) for half in offered.chunks])
+            return
+        held = select(Chunk.lane, Chunk.lease_until).where(Chunk.id == chunk_id, Chunk.status == "leased")
+        async with self._db.read() as conn:
+            row = (await conn.execute(held)).first()
+        if row is not None and row.lease_until is not None:
+            await self._sender.bell.ring(row.lane, chunk_id, at=row.lease_until + LEASE_MARGIN)
 
     def begin_drain(self) -> None:
         """Start no further sends: chunks in hand settle what was sent and hand the rest back."""

@@ -66,7 +66,8 @@ class Sweeper:
 
     async def fast(self) -> None:
         """Every second: leases that ran out, and members that have waited packed for longer than a second."""
-        await self._ring(await self._db.transact(expired_leases))
+        # By their own due time: whoever waits for a dead worker's chunk has waited longer than the backlog.
+        await self._bell.ring_many(await self._db.transact(expired_leases))
         for chunk_id in await self._waiting_packed():
             await self._db.transact(unpack, chunk_id)
 
@@ -101,15 +102,15 @@ class Sweeper:
         return await self._db.transact(elect, "sweep", self._owner, ELECTED_SECONDS)
 
 
-async def expired_leases(conn: AsyncConnection) -> list[tuple[str, UUID]]:
+async def expired_leases(conn: AsyncConnection) -> list[Hint]:
     """Chunks whose lease ran out: to be rung at once. The claim counts the crash."""
     statement = (
-        select(Chunk.lane, Chunk.id)
+        select(Chunk.lane, Chunk.id, Chunk.not_before)
         .where(Chunk.status == "leased", Chunk.lease_until < db_now())
         .order_by(Chunk.lease_until)
         .limit(AT_ONCE)
     )
-    return [(row.lane, row.id) for row in await conn.execute(statement)]
+    return [Hint(row.lane, row.id, row.not_before) for row in await conn.execute(statement)]
 
 
 async def unrung(conn: AsyncConnection) -> list[tuple[str, UUID]]:

@@ -13,12 +13,14 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
 
 # ARGV: channel, life of a hint in ms, then for each hint: queue, chunk id, spare id, due time in ms (0: now), payload.
+# A due time that is over puts the hint before those that became due later.
 # A hint whose id is the chunk's own and that is due and not yet started says everything another could say: it is not
 # added again, so a backlog that is rung every 15 s does not grow. Any other ring gets an id of its own.
 RING = f"""{_NOW}
 local wake = {{}}
 for i = 3, #ARGV, 5 do
-  local queue, id, due = ARGV[i], ARGV[i + 1], math.max(now, tonumber(ARGV[i + 3]))
+  local queue, id, due = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 3])
+  if due == 0 then due = now end
   local waits = redis.call('ZSCORE', queue, id)
   local runs = redis.call('EXISTS', '{LOCK}' .. id) == 1
   local said = due <= now and waits and tonumber(waits) <= now and not runs and redis.call('EXISTS', '{JOB}' .. id) == 1
