@@ -6,6 +6,6 @@ The only room that imports arq. A hint may be lost or doubled at any time; the c
 from portal.queues.bell import Bell
 from portal.queues.lanes import LANES, Hint
 from portal.queues.run import run_lanes
-from portal.queues.worker import LaneWorker, Slots
+from portal.queues.worker import LaneWorker, Slots, give_way
 
-__all__ = ["LANES", "Bell", "Hint", "LaneWorker", "Slots", "run_lanes"]
+__all__ = ["LANES", "Bell", "Hint", "LaneWorker", "Slots", "give_way", "run_lanes"]

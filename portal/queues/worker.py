@@ -7,8 +7,8 @@ import contextlib
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar, copy_context
 from datetime import UTC
 from functools import partial
 from itertools import chain
@@ -42,9 +42,12 @@ CANCEL_SECONDS = 2.0
 DATABASE_GAP_SECONDS = 0.02
 BACKOFF_LAST = 2.0
 HINTS_DROPPED_PER_CHECK = 500
+# Lower work waits so long at a pause for high work of its process; longer, and a steady trickle of high would stop it.
+GIVE_WAY_SECONDS = 0.05
 
 _DIRECT = "db:"
 _queue: ContextVar[str] = ContextVar("portal_lane_queue")
+_worker: ContextVar[LaneWorker | None] = ContextVar("portal_lane_worker", default=None)
 
 
 class Slots(Struct, frozen=True):
@@ -59,6 +62,18 @@ class Slots(Struct, frozen=True):
     def free_for_lower(self) -> int:
         """Slots that medium and low may still take."""
         return max(0, self.free - self.reserve)
+
+
+async def give_way() -> None:
+    """A pause in long work, to be made every few milliseconds: others run, and high work of this process goes first.
+
+    Work of a lower lane waits here until no high chunk runs in its worker, at most 50 ms: each step of a high chunk
+    would otherwise queue behind a slice of every lower chunk in the same event loop. Elsewhere it is `sleep(0)`.
+    """
+    await asyncio.sleep(0)
+    worker = _worker.get()
+    if worker is not None and _queue.get() != QUEUES["high"]:
+        await worker.until_no_high(GIVE_WAY_SECONDS)
 
 
 class LaneWorker(Worker):
@@ -109,7 +124,8 @@ class LaneWorker(Worker):
         self._payloads: dict[str, bytes] = {}
         self._ended: list[tuple[int, str, int]] = []
         self._chunks: set[UUID] = set()
-        self._wake, self._changed = asyncio.Event(), asyncio.Event()
+        self._wake, self._changed, self._no_high = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._no_high.set()
         self._rest = IDLE_SECONDS
         self._failures = 0
         # arq logs a line per job at INFO, with arguments; ours are ids, but it is still a line per job.
@@ -129,6 +145,13 @@ class LaneWorker(Worker):
     def slots(self) -> Slots:
         """The slots as they are now."""
         return Slots(self.max_jobs, self.max_jobs - self.job_counter, self.reserve, dict(self._running))
+
+    async def until_no_high(self, seconds: float) -> None:
+        """Wait until no high chunk runs here, at most so long."""
+        if not self._no_high.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._no_high.wait()
 
     async def run_until(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
         """Work until `stop` is set, then take nothing more, give what runs `drain_seconds`, and cancel the rest."""
@@ -203,11 +226,7 @@ class LaneWorker(Worker):
 
     def _start(self, lane: str, job_id: str, payload: bytes) -> None:
         self._payloads[job_id] = payload
-        token = _queue.set(QUEUES[lane])
-        try:
-            self._track(lane, job_id, asyncio.create_task(self.run_job(job_id, 0)))
-        finally:
-            _queue.reset(token)
+        self._run(lane, job_id, self.run_job(job_id, 0))
 
     async def run_job(self, job_id: str, score: int) -> None:
         """Run one hint; the next turn hands it in. A cancelled one is given back instead, for others to take at once.
@@ -226,10 +245,16 @@ class LaneWorker(Worker):
         finally:
             self._ended.append((LANES.index(lane) + 1, job_id, done))
 
-    def _track(self, lane: str, job_id: str, task: asyncio.Task[None]) -> None:
-        self.tasks[job_id] = task
+    def _run(self, lane: str, job_id: str, work: Coroutine[Any, Any, None]) -> None:
+        """Take a slot; whatever the task calls finds its queue and its worker in its context."""
+        context = copy_context()
+        context.run(_queue.set, QUEUES[lane])
+        context.run(_worker.set, self)
+        task = self.tasks[job_id] = asyncio.create_task(work, context=context)
         self.job_counter += 1
         self._running[lane] += 1
+        if lane == "high":
+            self._no_high.clear()
         task.add_done_callback(partial(self._finished, lane, job_id))
 
     def _finished(self, lane: str, job_id: str, task: asyncio.Task[None]) -> None:
@@ -237,6 +262,8 @@ class LaneWorker(Worker):
         self.tasks.pop(job_id, None)
         self.job_counter -= 1
         self._running[lane] -= 1
+        if not self._running["high"]:
+            self._no_high.set()
         self._wake.set()
         error = None if task.cancelled() else task.exception()
         if error is not None:  # the handler's errors were logged where they arose: this is one of ours
@@ -264,7 +291,7 @@ class LaneWorker(Worker):
             slots = self.slots
             if chunk_id not in self._chunks and (slots.free if lane == "high" else slots.free_for_lower):
                 self._chunks.add(chunk_id)
-                self._track(lane, _DIRECT + chunk_id.hex, asyncio.create_task(self._direct(lane, chunk_id)))
+                self._run(lane, _DIRECT + chunk_id.hex, self._direct(lane, chunk_id))
         # A finished chunk wakes us before the 250 ms are over; this keeps many short ones from becoming a busy loop.
         await asyncio.sleep(DATABASE_GAP_SECONDS)
 
