@@ -150,7 +150,8 @@ def configure(level: str = "info", *, as_json: bool = False, stream: TextIO | No
     logging.captureWarnings(True)
     # A failing log call says so on standard error with the record's arguments; better to lose the record.
     logging.raiseExceptions = False
-    for name in ("asyncio", "aiosqlite", "httpx", "httpcore", "hpack", "alembic"):
+    # HTTP clients log whole addresses, in which some vendors want their tokens.
+    for name in ("asyncio", "aiosqlite", "httpx", "httpx2", "httpcore", "httpcore2", "hpack", "alembic"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     sys.excepthook = _uncaught
 
