@@ -6,7 +6,6 @@ what was decided.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Iterable, Sequence
@@ -30,6 +29,7 @@ from portal.notifications.attachments import load_attachments
 from portal.people.queries import AddressRow, PersonRow, addresses_of, people_by_external, people_by_id
 from portal.preferences.suppress import suppressed
 from portal.providers import Accounts
+from portal.queues import give_way
 from portal.sdk import Attachment, Message
 
 YIELD_SECONDS = 0.005
@@ -367,7 +367,7 @@ class _Pause:
     async def __call__(self) -> None:
         self._items += 1
         if self._items >= YIELD_ITEMS or time.perf_counter() - self._since > YIELD_SECONDS:
-            await asyncio.sleep(0)
+            await give_way()
             self._items = 0
             self._since = time.perf_counter()
 

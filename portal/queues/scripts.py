@@ -26,7 +26,7 @@ for i = 3, #ARGV, 5 do
   local said = due <= now and waits and tonumber(waits) <= now and not runs and redis.call('EXISTS', '{JOB}' .. id) == 1
   if not said then
     if waits or runs then id = ARGV[i + 2] end
-    redis.call('SET', '{JOB}' .. id, ARGV[i + 4], 'PX', due - now + tonumber(ARGV[2]))
+    redis.call('SET', '{JOB}' .. id, ARGV[i + 4], 'PX', math.max(0, due - now) + tonumber(ARGV[2]))
     redis.call('ZADD', queue, due, id)
   end
   if due <= now then wake[queue] = true end
