@@ -17,7 +17,9 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from portal.access.actor import Actor
-from portal.access.queries import AnyRow, user_actor
+from portal.access.models import RoleGrant, User
+from portal.access.queries import AnyRow
+from portal.access.roles import permissions_of
 from portal.db import Database, db_now
 from portal.web.models import Session
 
@@ -64,24 +66,27 @@ async def start_session(
 
 
 async def find_session(db: Database, identifier: str) -> Signed | None:
-    """The session with this identifier if it is alive and its user is not disabled."""
+    """The session with this identifier if it is alive and its user is not disabled; one query, on every page."""
     id_hash = hash_of(identifier)
+    stale = (Session.last_seen_at < db_now(-SEEN_EVERY_SECONDS)).label("stale")
+    wanted = (
+        select(Session.user_id, Session.method, stale, User.email, User.name, RoleGrant.role)
+        .join_from(Session, User, User.id == Session.user_id)
+        .outerjoin(RoleGrant, RoleGrant.user_id == User.id)
+        .where(Session.id_hash == id_hash, User.disabled_at.is_(None))
+        .where(Session.expires_at > db_now(), Session.last_seen_at > db_now(-IDLE.total_seconds()))
+    )
     async with db.read() as conn:
-        wanted = select(
-            Session.user_id, Session.method, (Session.last_seen_at < db_now(-SEEN_EVERY_SECONDS)).label("stale")
-        ).where(
-            Session.id_hash == id_hash,
-            Session.expires_at > db_now(),
-            Session.last_seen_at > db_now(-IDLE.total_seconds()),
-        )
-        row = (await conn.execute(wanted)).one_or_none()
-        actor = await user_actor(conn, row.user_id) if row else None
-    if row is None or actor is None:
+        rows = (await conn.execute(wanted)).all()
+    if not rows:
         return None
-    if row.stale:
+    first = rows[0]
+    if first.stale:
         async with db.write() as conn:
             await conn.execute(update(Session).where(Session.id_hash == id_hash).values(last_seen_at=db_now()))
-    return Signed(id_hash=id_hash, user_id=row.user_id, method=row.method, actor=actor)
+    permissions = permissions_of(row.role for row in rows if row.role is not None)
+    actor = Actor(kind="user", id=first.user_id, name=first.name or first.email, permissions=permissions)
+    return Signed(id_hash=id_hash, user_id=first.user_id, method=first.method, actor=actor)
 
 
 async def end_session(conn: AsyncConnection, id_hash: str) -> None:

@@ -145,7 +145,8 @@ class VisitMiddleware:
             if message["type"] == "http.response.start" and visit.set_cookies:
                 # A new list: a static response may share its headers between requests.
                 cookies = [(b"set-cookie", cookie) for cookie in visit.set_cookies.values()]
-                message["headers"] = [*message.get("headers", ()), *cookies, (b"cache-control", b"no-store")]
+                given = [pair for pair in message.get("headers", ()) if pair[0] != b"cache-control"]
+                message["headers"] = [*given, *cookies, (b"cache-control", b"no-store")]
             await send(message)
 
         await self._app(scope, receive, send_with_cookies)
