@@ -15,7 +15,8 @@ from tests.portal_peer import PortalPeer
 pytestmark = pytest.mark.databases("sqlite")
 SignIn = Callable[..., Awaitable[None]]
 Axe = Callable[[Any], Awaitable[list[str]]]
-HTML = "<style>h1{color:#0b6b73}</style><h1>Hello {{ name }}</h1><script>parent.document.title='taken over'</script>"
+HTML = "<style>h1{color:#0b6b73}</style><h1>Hello {{ name }}</h1>"
+HOSTILE = "<p>Hello {{ name }}</p><script>top.document.title='taken over'</script><meta http-equiv='refresh' content='0;url=/users'>"
 
 
 @asynccontextmanager
@@ -72,14 +73,13 @@ async def test_a_template_is_written_published_sent_watched_and_replayed(
         await page.get_by_role("link", name="ada@example.com").click()
         mail = page.frame_locator("iframe")
         await expect(mail.get_by_role("heading", name="Hello Ada Byron")).to_be_visible()
-        assert "taken over" not in await page.title()
         await page.get_by_role("link", name="first try").click()
         await page.go_back()
         await page.locator("dd a[href^='/notifications/']").click()
         await page.get_by_role("button", name="Replay").click()
         await expect(page.get_by_text("Sent again, as a new notification.")).to_be_visible()
         await expect(page.get_by_text("A provider has accepted it.")).to_be_visible()
-        await expect(page.get_by_text("Replay of")).to_be_visible()
+        await expect(page.get_by_text("Replay of", exact=True)).to_be_visible()
         await page.get_by_role("link", name="Sandbox outbox").click()
         await expect(page.get_by_role("link", name="ada@example.com")).to_have_count(2)
 
@@ -98,6 +98,25 @@ async def test_the_preview_follows_the_keyboard(page: Page, portal: PortalPeer, 
     assert await page.evaluate("history.length") == length, "a preview must not stand between two pages"
     await page.get_by_role("textbox", name="Subject").fill("{% for")
     await expect(page.locator("#preview").get_by_text("With example data:")).to_be_visible()
+
+
+async def test_a_hostile_mail_stays_in_its_frame(browser: Browser, portal: PortalPeer, sign_in: SignIn) -> None:
+    shop = await portal.key("shop")
+    mail = {"email": {"en": {"subject": "Hello", "html": HOSTILE}}}
+    await shop.ask("POST", "/templates", {"key": "hostile", "parts": mail, "publish": True}, status=201)
+    await portal.parts.revisions.poll()
+    to = {"channel": "email", "address": "ada@example.com"}
+    await shop.send(template="hostile", to=to, data={"name": "<img src=x onerror=alert(1)>"})
+    await portal.deliver()
+    page = await browser.new_page()
+    await sign_in(page, "viewer")
+    await page.goto(f"{portal.settings.base_url}/sandbox")
+    await page.get_by_role("link", name="ada@example.com").click()
+    await expect(page.frame_locator("iframe").get_by_text("Hello <img")).to_be_visible()
+    await page.wait_for_load_state("networkidle")
+    assert "taken over" not in await page.title()
+    assert [frame.url for frame in page.frames if "/users" in frame.url] == []
+    await page.close()
 
 
 async def test_a_person_is_found_while_typing(page: Page, portal: PortalPeer, sign_in: SignIn) -> None:
@@ -132,7 +151,7 @@ async def test_the_start_page_refreshes_itself_and_stops_a_lane(
     await expect(waiting).to_have_text("1", timeout=15_000)
     assert await page.evaluate("window.stillHere") is True
     await page.get_by_role("button", name="Release").click()
-    await expect(page.get_by_text("Released.")).to_be_visible()
+    await expect(page.get_by_text("What waited goes on now.")).to_be_visible()
     await expect(page.locator(".banner")).to_have_count(0)
 
 
