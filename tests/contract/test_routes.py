@@ -14,9 +14,9 @@ from portal.web.guards import SAFE_METHODS, GuardedRoute, guarded_routes
 
 ROOT = Path(__file__).parents[2]
 # OPTIONS is the framework's own and tells nothing but the methods.
-ROUTES = [
+ROUTES = sorted(
     route for route in guarded_routes(create_framework(Settings(data_dir="/nonexistent"))) if route.method != "OPTIONS"
-]
+)
 OPEN_GUARDS = {"public", "machines"}
 # Whoever adds a line here says why anybody may come in.
 PUBLIC = {
