@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -26,6 +27,7 @@ from portal.runtime import failpoints
 # After this long a chunk that waits for vendors gives its slot back and goes on in the background.
 PATIENCE = {"high": 0.1, "medium": 0.5, "low": 0.5}
 DUE_AT_ONCE = 100
+LOWER_PLANS = 2
 HAND_BACK_PAUSE = 0.2
 # Redis and the database have clocks of their own.
 LEASE_MARGIN = timedelta(milliseconds=100)
@@ -43,6 +45,8 @@ class Deliverer:
         self._sender = sender
         self._lease_seconds = lease_seconds
         self._running: set[asyncio.Task[None]] = set()
+        # More plans at once would not be sooner on one core, but would hold the connections that high needs.
+        self._lower_plans = asyncio.Semaphore(LOWER_PLANS)
         self._turns = Turns(db)
 
     async def handle(self, lane: str, chunk_id: UUID) -> None:
@@ -163,7 +167,8 @@ class Deliverer:
         if self._sender.draining:
             await self._hand_back(lease)
             return
-        async with self._db.read() as conn:
+        lower = lease.chunk.lane != "high"
+        async with self._lower_plans if lower else contextlib.nullcontext(), self._db.read() as conn:
             plan = await self._planner.plan(conn, lease.chunk, stopped_templates=self._sender.stops.templates)
         run = Run(self._sender, lease, plan)
         if plan.doubtful:

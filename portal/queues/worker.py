@@ -328,6 +328,8 @@ class LaneWorker(Worker):
 
     async def _guarded(self, lane: str, chunk_id: UUID) -> None:
         try:
+            # Between the pick and the claim a high chunk may have come: it claims first.
+            await give_way()
             async with asyncio.timeout(JOB_SECONDS):
                 await self._handle(lane, chunk_id)
         except (Exception, SystemExit) as error:
