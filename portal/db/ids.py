@@ -29,7 +29,12 @@ def id_at(moment: datetime) -> UUID:
 
 def new_ids(count: int) -> list[UUID]:
     """`count` ids in ascending order, cheaper than one by one."""
-    return [new_id() for _ in range(count)]
+    global _last
+    now = (time.time_ns() // 1_000_000) << 12
+    with _lock:
+        first = max(now, _last + 1)
+        _last = first + count - 1
+    return [UUID(int=_spread(tick)) for tick in range(first, first + count)]
 
 
 def _next() -> int:

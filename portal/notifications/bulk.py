@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from portal.access import ApiKeyEntry
-from portal.db import Database, new_id
+from portal.db import Database, new_ids
 from portal.errors import InvalidInput, NotAllowed, PortalError, TooLarge, TooMany, Unavailable
 from portal.ledger.packing import Member, from_microseconds, to_microseconds
 from portal.notifications.accept import Acceptor, Request
@@ -196,24 +196,32 @@ class BulkDoor:
         return known
 
     async def _accept(self, key: ApiKeyEntry, spool: Spool, counted: Counter[tuple[str, str]]) -> bytes:
-        """Store the good items slice by slice; the body of the answer."""
+        """Store the good items slice by slice, the next made ready meanwhile; the body of the answer."""
         results = Results()
+        storing: asyncio.Task[None] | None = None
         try:
             for items in spool.slices():
-                await self._accept_slice(key, items, results)
+                requests = _requests(key.application_id, items)
+                if storing is not None:
+                    await storing
                 if results.accepted == 0 and results.outage is not None:
                     raise results.outage
+                storing = asyncio.create_task(self._accept_slice(items, requests, results))
+            if storing is not None:
+                await storing
+            if results.accepted == 0 and results.outage is not None:
+                raise results.outage
         finally:
+            if storing is not None:
+                await asyncio.gather(storing, return_exceptions=True)
             unused = {group: results.new[group] - n for group, n in counted.items() if results.new[group] < n}
             if unused:
                 await self._db.transact(add_to_window, key.application_id, unused)
         return results.body()
 
-    async def _accept_slice(self, key: ApiKeyEntry, items: Sequence[Checked], results: Results) -> None:
-        now = int(time.time() * 1_000_000)
-        requests = [_request(key.application_id, item, now) for item in items if item.member is not None]
+    async def _accept_slice(self, items: Sequence[Checked], requests: list[Request], results: Results) -> None:
         outcomes = iter(zip(requests, await self._acceptor.accept_all(requests), strict=True))
-        for item in items:
+        for n, item in enumerate(items, 1):
             if item.member is None:
                 results.add_error(item.line, item.error or b"{}")
                 continue
@@ -224,7 +232,8 @@ class BulkDoor:
             results.add(item.line, outcome, scheduled=item.due is not None, replayed=outcome != request.id)
             if outcome == request.id:
                 results.new[item.member.template, item.member.category] += 1
-        await asyncio.sleep(0)
+            if n % PAUSE_EVERY == 0:
+                await asyncio.sleep(0)
 
 
 class Check:
@@ -346,14 +355,20 @@ def error_json(error: PortalError) -> bytes:
     return msgspec.json.encode(body)
 
 
-def _request(application_id: UUID, item: Checked, now: int) -> Request:
-    """The item for the acceptor; its time of creation is that of its id, `now` in microseconds."""
-    assert item.member is not None
-    item.member.created = now
-    if item.due is None:
-        item.member.due = now
-    due = from_microseconds(item.due) if item.due is not None else None
-    return Draft(item.member, item.lane, due).request(new_id(), application_id, item.key, item.fingerprint)
+def _requests(application_id: UUID, items: Sequence[Checked]) -> list[Request]:
+    """The good items for the acceptor; their time of creation is that of their ids."""
+    now = int(time.time() * 1_000_000)
+    good = [item for item in items if item.member is not None]
+    found = []
+    for id_, item in zip(new_ids(len(good)), good, strict=True):
+        assert item.member is not None
+        item.member.created = now
+        if item.due is None:
+            item.member.due = now
+        due = from_microseconds(item.due) if item.due is not None else None
+        draft = Draft(item.member, item.lane, due)
+        found.append(draft.request(id_, application_id, item.key, item.fingerprint))
+    return found
 
 
 def _key(given: str) -> str:
