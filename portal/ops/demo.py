@@ -41,6 +41,7 @@ from portal.people.schemas import AddressIn, ExternalIdIn, GroupIn, PersonIn
 
 DAYS = 7
 PER_DAY = 220
+LAST_HOUR = 140
 # Always the same company, so that screenshots and questions are about the same things.
 SEED = 20_261_122
 
@@ -100,6 +101,9 @@ async def _week(conn: AsyncConnection, parts: Parts, people: Sequence[Person], d
         start = now - timedelta(days=day)
         share = 0.35 if start.weekday() >= 5 else 1.0
         moments = sorted(start + timedelta(hours=24 * _busy(draw)) for _ in range(int(PER_DAY * share)))
+        if day == 1:
+            # Whatever the time of day: the start page shows the last hour.
+            moments += sorted(now - timedelta(minutes=draw.triangular(1, 60, 20)) for _ in range(LAST_HOUR))
         history = _History()
         for moment in moments:
             sender, key = draw.choices([(s, k) for s, k, _ in TRAFFIC], [weight for _, _, weight in TRAFFIC])[0]
