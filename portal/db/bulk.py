@@ -35,6 +35,9 @@ async def insert_ignore(conn: AsyncConnection, table: type[Base], rows: Sequence
     if not rows:
         return
     dialect = conn.dialect.name
+    if dialect == "postgresql" and len(rows) >= COPY_FROM:
+        await _insert_ignore_from_arrays(conn, table, rows)
+        return
     if dialect == "postgresql":
         statement: Any = postgresql.insert(table).on_conflict_do_nothing()
     elif dialect == "sqlite":
@@ -127,6 +130,26 @@ async def _copy(conn: AsyncConnection, model: type[Base], rows: Sequence[Row]) -
         columns.append([default() for _ in rows])
     driver = await _driver(conn)
     await driver.copy_records_to_table(table.name, records=zip(*columns, strict=True), columns=names)
+
+
+async def _insert_ignore_from_arrays(conn: AsyncConnection, model: type[Base], rows: Sequence[Row]) -> None:
+    """INSERT … SELECT FROM unnest(arrays): COPY cannot pass over conflicts, and a statement per row costs three times this."""
+    table = _table(model)
+    names = tuple(rows[0])
+    columns = _columns(conn, table, names, rows)
+    for name, default in _defaults(table, names, conn.dialect):
+        names += (name,)
+        columns.append([default() for _ in rows])
+    driver = await _driver(conn)
+    await driver.execute(_insert_ignore_text(table, names, conn.dialect), *columns)
+
+
+@cache
+def _insert_ignore_text(table: Table, names: tuple[str, ...], dialect: Any) -> str:
+    kinds = [table.c[name].type.dialect_impl(dialect).compile(dialect) for name in names]
+    arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(kinds, start=1))
+    columns = ", ".join(f'"{name}"' for name in names)
+    return f'INSERT INTO "{table.name}" ({columns}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING'  # noqa: S608 - names of our own columns
 
 
 async def _update_from_arrays(

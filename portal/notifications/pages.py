@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from litestar.params import FromPath, FromQuery
 
 from portal.access import Actor
 from portal.access.queries import applications
-from portal.db import Database
+from portal.db import Database, new_id
 from portal.errors import Conflict, InvalidInput, NotAllowed, NotFound, TooMany
 from portal.ledger.statuses import LANES, LIVE, NOTIFICATION_MOVES
 from portal.message_templates import Renderer
@@ -67,12 +67,7 @@ async def listed_page(request: AnyRequest, db: Database, registry: Registry, act
         problems=problems,
         filtered=any(query.values()),
         names={row.id: row.name for row in senders},
-        choices={
-            "statuses": list(NOTIFICATION_MOVES),
-            "lanes": list(LANES),
-            "channels": _channels(registry),
-            "applications": [(row.key, row.name) for row in senders],
-        },
+        choices=_choices(registry, senders),
     )
 
 
@@ -172,12 +167,18 @@ async def sent(
     try:
         contract = await _contract(db, key)
         mode: Any = "test" if form.get("sandbox") else "live"
-        accepted = await send_as(db, intake, acceptor, actor, request_of(key, contract, form), mode=mode)
+        asked, once = request_of(key, contract, form), str(form.get("once", ""))
+        accepted = await send_as(db, intake, acceptor, actor, asked, mode=mode, once=once)
     except InvalidInput as error:
         return await _form(request, db, registry, actor, key, form, made=made, errors=error.fields)
     except (NotAllowed, TooMany) as error:
         return await _form(request, db, registry, actor, key, form, made=made, errors={"": error.message})
-    return redirect(request, f"/notifications/{accepted}", flash=("success", "Accepted. This page follows it."))
+    words = (
+        "This very form was sent before; here is what it made."
+        if accepted.before
+        else "Accepted. This page follows it."
+    )
+    return redirect(request, f"/notifications/{accepted.id}", flash=("info" if accepted.before else "success", words))
 
 
 @get("/send/people", **SEND)
@@ -354,6 +355,16 @@ def _day(text: str, name: str, problems: dict[str, str], *, days: int = 0) -> da
     except (ValueError, OverflowError):
         problems[name] = "expected a day such as 2026-01-31"
         return None
+
+
+def _choices(registry: Registry, senders: Sequence[Any]) -> dict[str, Any]:
+    """What the filters offer."""
+    return {
+        "statuses": list(NOTIFICATION_MOVES),
+        "lanes": list(LANES),
+        "channels": _channels(registry),
+        "applications": [(row.key, row.name) for row in senders],
+    }
 
 
 def _channels(registry: Registry) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from portal.access import Actor, ApiKeyEntry
@@ -12,7 +12,7 @@ from portal.access.queries import applications
 from portal.db import Database
 from portal.notifications.accept import Acceptor
 from portal.notifications.approval import add_to_window
-from portal.notifications.intake import Intake
+from portal.notifications.intake import Intake, fingerprint
 from portal.notifications.schemas import NotificationIn
 
 # What people send from the portal belongs to an application of its own, with its own limits and stop button.
@@ -35,11 +35,13 @@ async def send_as(
     actor.require("notifications:send")
     entry = await _entry(db, actor, mode)
     await intake.limit(entry)
-    request, member = await intake.request(entry, ask, None)
+    key = f"{actor.id}-{once[:40]}-{mode}-{fingerprint(ask).hex()[:32]}" if once.isalnum() else None
+    request, member = await intake.request(entry, ask, key)
     accepted = await acceptor.submit(request)
-    if mode == "live":
+    before = accepted != request.id
+    if mode == "live" and not before:
         await db.transact(add_to_window, entry.application_id, {(member.template, member.category): 1})
-    return accepted
+    return Sent(accepted, before)
 
 
 async def _entry(db: Database, actor: Actor, mode: Literal["live", "test"]) -> ApiKeyEntry:
