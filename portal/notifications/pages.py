@@ -246,7 +246,7 @@ async def _form(
         row=row,
         fields=fields,
         options=options,
-        typed={"to": "person" if actor.may("people:read") else "address", **form},
+        typed={"to": "person" if actor.may("people:read") else "address", "once": new_id().hex, **form},
         channels=[(name, title) for name, title in _channels(registry) if name in row.channels],
         registry=registry,
         found=await _found_people(db, actor, str(form.get("person", "")), str(form.get("person_id", ""))),

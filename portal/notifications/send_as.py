@@ -19,6 +19,13 @@ from portal.notifications.schemas import NotificationIn
 APPLICATION, TITLE = "portal", "Push Portal"
 
 
+class Sent(NamedTuple):
+    """The notification that answers a form; `before` when an earlier sending of the same form had made it."""
+
+    id: UUID
+    before: bool
+
+
 async def send_as(
     db: Database,
     intake: Intake,
@@ -27,10 +34,11 @@ async def send_as(
     ask: NotificationIn,
     *,
     mode: Literal["live", "test"],
-) -> UUID:
-    """The id of the accepted notification, after its commit. `test` goes to the sandbox only.
+    once: str = "",
+) -> Sent:
+    """The accepted notification, after its commit. `test` goes to the sandbox only.
 
-    Raises `InvalidInput` naming every wrong field, `NotAllowed` and `TooMany`.
+    `once` names the form: the same content sent twice from it (an impatient second click) is one notification. Raises `InvalidInput` naming every wrong field, `NotAllowed` and `TooMany`.
     """
     actor.require("notifications:send")
     entry = await _entry(db, actor, mode)

@@ -164,9 +164,7 @@ async def test_the_test_button_answers_in_place(page: Page, portal: PortalPeer, 
     assert await page.evaluate("window.stillHere") is True
 
 
-async def test_without_script_a_message_is_sent_as_well(
-    browser: Browser, portal: PortalPeer, sign_in: SignIn
-) -> None:
+async def test_without_script_a_message_is_sent_as_well(browser: Browser, portal: PortalPeer, sign_in: SignIn) -> None:
     context = await browser.new_context(java_script_enabled=False)
     page = await context.new_page()
     await sign_in(page, "admin")
@@ -189,8 +187,7 @@ async def test_without_script_a_message_is_sent_as_well(
     await context.close()
 
 
-@pytest.mark.parametrize("width", [360, 1440])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1440, "light")])
 async def test_pages_are_accessible_fit_and_keep_the_policy(
     browser: Browser, portal: PortalPeer, sign_in: SignIn, check_axe: Axe, width: int, scheme: Any
 ) -> None:
@@ -218,7 +215,13 @@ async def _world(portal: PortalPeer) -> list[str]:
     long = "endless" * 25
     mail = {"email": {"en": {"subject": f"For {{{{ name }}}} {long}", "html": HTML}}, "sms": {"en": {"text": long}}}
     await shop.ask("POST", "/templates", {"key": "k" * 90, "name": long, "parts": mail, "publish": True}, status=201)
-    account = {"key": "broken", "title": long, "channel": "sms", "provider": "sandbox", "settings": {"permanent_rate": 1}}
+    account = {
+        "key": "broken",
+        "title": long,
+        "channel": "sms",
+        "provider": "sandbox",
+        "settings": {"permanent_rate": 1},
+    }
     made = await shop.ask("POST", "/provider-accounts", account, status=201)
     await shop.ask("POST", "/routes", {"channel": "sms", "account_id": made["id"], "position": 1}, status=201)
     await portal.parts.revisions.poll()

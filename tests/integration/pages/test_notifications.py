@@ -52,6 +52,19 @@ async def test_one_is_sent_by_hand_and_arrives(portal: PortalPeer, sign_in: Sign
     assert "Order for Ada" in outbox.text
 
 
+async def test_a_second_click_sends_nothing_more(portal: PortalPeer, sign_in: SignIn, world: World) -> None:
+    browser = await sign_in("designer")
+    form = await browser.get("/send?template=order")
+    once = form.text.partition('name="once" value="')[2].partition('"')[0]
+    token = await browser.token("/account")
+    typed = TO_ADA | {"once": once}
+    first = await browser.post("/send", typed, token=token)
+    second = await browser.post("/send", typed, token=token)
+    assert first.headers["location"] == second.headers["location"]
+    other = await browser.post("/send", typed | {"data.name": "Bob"}, token=token)
+    assert other.headers["location"] != first.headers["location"]
+
+
 async def test_what_is_wrong_is_said_at_the_field_and_nothing_is_sent(sign_in: SignIn, world: World) -> None:
     browser = await sign_in("designer")
     token = await browser.token("/send?template=order")
