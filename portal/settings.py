@@ -66,7 +66,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     chunk_size: Annotated[int, Meta(ge=1, le=500, description="Notifications per chunk, medium and low lanes.")] = 500
     high_chunk_size: Annotated[int, Meta(ge=1, le=50, description="Notifications per chunk, high lane.")] = 50
     lease_seconds: Annotated[float, Meta(ge=1, le=60, description="Life of a chunk's lease, in seconds.")] = 4.0
-    drain_seconds: Annotated[float, Meta(ge=0, le=300, description="Time a stopping worker may finish, seconds.")] = 8.0
+    drain_seconds: Annotated[float, Meta(ge=0, le=300, description="Time a stopping worker may finish, seconds.")] = 5.0
     watchdog_seconds: Annotated[
         float, Meta(ge=0.5, le=600, description="Blocked event loop after which a worker restarts, in seconds.")
     ] = 10.0

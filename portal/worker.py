@@ -113,4 +113,5 @@ async def _every(seconds: float, do: Callable[[], Awaitable[object]], stop: asyn
         except Exception as error:
             log.warning("%s failed: %s", getattr(do, "__qualname__", "periodic work"), type(error).__name__)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await stop.wait()

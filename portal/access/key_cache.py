@@ -165,7 +165,8 @@ async def saving_use(keys: KeyCache) -> AsyncIterator[None]:
 async def _save_use_until(keys: KeyCache, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
-            await asyncio.wait_for(stop.wait(), SAVE_USE_SECONDS)
+            async with asyncio.timeout(SAVE_USE_SECONDS):
+                await stop.wait()
         except TimeoutError:
             pass
         try:

@@ -91,14 +91,16 @@ class Revisions:
     async def _run(self) -> None:
         while not await self._told_to_stop():
             try:
-                await asyncio.wait_for(self.poll(), timeout=5)
+                async with asyncio.timeout(5):
+                    await self.poll()
             except Exception as error:  # the loop must outlive every outage of the database
                 log.warning("revisions could not be polled: %s", type(error).__name__)
 
     async def _told_to_stop(self) -> bool:
         """True at once when told; False after the pause between two polls."""
         try:
-            await asyncio.wait_for(self._stopping.wait(), POLL_SECONDS)
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._stopping.wait()
         except TimeoutError:
             return False
         return True

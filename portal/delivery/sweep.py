@@ -60,7 +60,8 @@ class Sweeper:
                 log.log(level, "a sweep failed: %s", type(error).__name__, exc_info=level == logging.ERROR)
             beats += 1
             try:
-                await asyncio.wait_for(stop.wait(), FAST_SECONDS)
+                async with asyncio.timeout(FAST_SECONDS):
+                    await stop.wait()
             except TimeoutError:
                 continue
 

@@ -130,7 +130,8 @@ async def _scan(registry: Registry, name: str, content_type: str, content: bytes
         try:
             # In a thread: a scanner may take its time.
             asked = asyncio.to_thread(scan, name, content_type, content)
-            refusal = await asyncio.wait_for(asked, SCAN_SECONDS)
+            async with asyncio.timeout(SCAN_SECONDS):
+                refusal = await asked
         except Exception as error:
             log.error("the scanner of the plugin %s failed: %s", plugin, type(error).__name__)
             raise Unavailable("The file could not be scanned now; try again shortly.") from None

@@ -93,13 +93,15 @@ class OpenAccount:
     async def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Wait for the calls that run, at most so many seconds, then close the provider and its connections."""
         try:
-            await asyncio.wait_for(self.bulkhead.idle(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.bulkhead.idle()
         except TimeoutError:
             log.warning("the provider account %s is closed while calls of it run", self.key)
         self._closed = True
         if self._opened and self._provider is not None:
             try:
-                await asyncio.wait_for(self._provider.close(), 5)
+                async with asyncio.timeout(5):
+                    await self._provider.close()
             except Exception as error:
                 log.warning("the provider %s did not close: %s", self.provider_name, type(error).__name__)
         await self.ctx.close()

@@ -97,7 +97,8 @@ class Guard:
     async def addresses(self, host: str, port: int) -> list[str]:
         """The addresses of a host, all of them checked. Raises EgressRefused, ConnectFailed."""
         try:
-            found = await asyncio.wait_for(self._resolve(host, port), RESOLVE_SECONDS)
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                found = await self._resolve(host, port)
         except TimeoutError:
             raise ConnectFailed(f"The name {host} was not resolved in time.") from None
         except (OSError, UnicodeError):
@@ -119,7 +120,8 @@ class Guard:
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 loop = asyncio.get_running_loop()
-                await asyncio.wait_for(loop.sock_connect(sock, (address, port)), seconds)
+                async with asyncio.timeout(seconds):
+                    await loop.sock_connect(sock, (address, port))
             except (TimeoutError, OSError) as error:
                 sock.close()
                 failure = getattr(error, "strerror", None) or "timed out"

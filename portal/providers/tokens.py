@@ -71,7 +71,8 @@ class Tokens:
 
     async def _fetch(self, key: str, fetch: Callable[[], Awaitable[str]], ttl: float) -> str:
         try:
-            value = await asyncio.wait_for(fetch(), FETCH_SECONDS)
+            async with asyncio.timeout(FETCH_SECONDS):
+                value = await fetch()
         except BaseException:
             await self._db.transact(_let_go, self._account_id, key)
             raise
