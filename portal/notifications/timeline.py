@@ -45,7 +45,8 @@ def timeline(shown: NotificationOut, accounts: Mapping[UUID, str], channels: Map
     for delivery in shown.deliveries:
         title = channels.get(delivery.channel, delivery.channel)
         steps += [_attempt(each, title, accounts) for each in delivery.attempts]
-        steps += _end(delivery, title)
+        if shown.settled_at is None or len(shown.deliveries) > 1 or not delivery.attempts:
+            steps += _end(delivery, title)
     steps += [
         Step(at=e.at, title=e.event.capitalize(), mark="flag", details=[e.detail] if e.detail else [])
         for e in shown.events
@@ -88,22 +89,15 @@ def _attempt(attempt: AttemptOut, channel: str, accounts: Mapping[UUID, str]) ->
 
 
 def _end(delivery: DeliveryOut, channel: str) -> list[Step]:
-    """The end of a delivery, unless its last attempt has just told it."""
-    if delivery.status in ("queued", "sending") or delivery.status == "sent":
+    """The end of a delivery that did not go out, without repeating what its attempts said."""
+    if delivery.status in ("queued", "sending", "sent"):
         return []
     words = {"deferred": "waits for a free place at the account", "unknown": "in doubt", "dead": "given up"}
-    details = [text for text in (delivery.reason_text, delivery.detail) if text]
+    told = {attempt.detail for attempt in delivery.attempts}
+    details = [text for text in (delivery.reason_text, delivery.detail) if text and text not in told]
+    tone, mark = TONES.get(delivery.status, "warning"), MARKS.get(delivery.status, "clock-pause")
     title = f"{channel}: {words.get(delivery.status, delivery.status)}"
-    tone = TONES.get(delivery.status, "warning")
-    return [
-        Step(
-            at=delivery.updated_at,
-            title=title,
-            tone=tone,
-            mark=MARKS.get(delivery.status, "clock-pause"),
-            details=details,
-        )
-    ]
+    return [Step(at=delivery.updated_at, title=title, tone=tone, mark=mark, details=details)]
 
 
 def _settled(shown: NotificationOut) -> Step:

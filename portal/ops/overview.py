@@ -104,7 +104,7 @@ def _account_findings(accounts: Accounts, health: Sequence[AccountHealth]) -> li
         if share < WARN_SHARE or each.attempts < FEWEST_ATTEMPTS or not accounts.has(each.account_id):
             continue
         account = accounts.get(each.account_id)
-        text = f"{each.failed:,} of its last {each.attempts:,} attempts failed."
+        text = f"{each.failed:,} of its last {each.attempts:,} attempts failed, within the hour."
         tone = "danger" if share >= ALARM_SHARE else "warning"
         found.append(
             Finding(tone=tone, title=f"{account.title} is failing", text=text, path=f"/providers/{account.id}")

@@ -15,8 +15,9 @@ from portal.db import db_now
 from portal.ledger.models import Attempt, Chunk, LedgerCount
 from portal.ledger.statuses import LANES
 
-# How far back the health of an account is judged: attempts, whatever time they took.
+# How far back the health of an account is judged: in attempts, and in seconds.
 ATTEMPTS_LOOKED_AT = 2_000
+RECENT_SECONDS = 3_600
 
 
 class LaneState(Struct, frozen=True, kw_only=True):
@@ -62,15 +63,16 @@ async def lanes(conn: AsyncConnection) -> list[LaneState]:
 
 
 async def account_health(conn: AsyncConnection) -> list[AccountHealth]:
-    """The accounts among the latest attempts, the worst first. Attempts that are still open do not count."""
+    """The accounts among the latest attempts of the last hour, the worst first. Open attempts do not count."""
     latest = (
-        select(Attempt.account_id, Attempt.result)
+        select(Attempt.account_id, Attempt.result, Attempt.opened_at)
         .order_by(Attempt.delivery_id.desc(), Attempt.n.desc())
         .limit(ATTEMPTS_LOOKED_AT)
         .subquery()
     )
     failed = func.sum(case((latest.c.result != "sent", 1), else_=0))
-    statement = select(latest.c.account_id, func.count(), failed).where(latest.c.result.is_not(None))
+    recent = (latest.c.result.is_not(None), latest.c.opened_at > db_now(-RECENT_SECONDS))
+    statement = select(latest.c.account_id, func.count(), failed).where(*recent)
     rows = (await conn.execute(statement.group_by(latest.c.account_id))).all()
     found = [AccountHealth(row[0], int(row[1]), int(row[2])) for row in rows]
     return sorted(found, key=lambda each: each.failed / each.attempts, reverse=True)
