@@ -29,17 +29,7 @@ async def hold(conn: AsyncConnection, actor: Actor, notification_id: UUID, revis
 
     Raises `NotFound`, `PreconditionFailed` when `revision` is not the stored one, and `Conflict` while a worker has it.
     """
-    row = await _row(conn, actor, notification_id)
-    if row is None:
-        chunk, _ = await find_packed(conn, actor, notification_id)
-        if not await unpack(conn, chunk.id):
-            # Between the two reads it became rows, or a worker took it.
-            row = await _row(conn, actor, notification_id)
-            if row is None:
-                raise leased()
-        row = row or await _row(conn, actor, notification_id)
-    if row is None:
-        raise NotFound("notification", notification_id)
+    row = await _row(conn, actor, notification_id) or await _unpacked(conn, actor, notification_id)
     if revision is not None and row.revision != revision:
         raise PreconditionFailed(f"The notification has revision {row.revision} by now; read it again.")
     return row if row.status not in LIVE else await _locked(conn, actor, row)
@@ -74,6 +64,17 @@ async def chunks_of(conn: AsyncConnection, row: AnyRow) -> set[UUID]:
 def leased() -> Conflict:
     """What somebody hears who comes too late."""
     return Conflict("A worker is sending this notification now; it can no longer be changed.", code="leased")
+
+
+async def _unpacked(conn: AsyncConnection, actor: Actor, notification_id: UUID) -> AnyRow:
+    """The row of a notification that lay packed, or became a row between two reads."""
+    packed = await find_packed(conn, actor, notification_id)
+    if packed is not None:
+        await unpack(conn, packed[0].id)
+    row = await _row(conn, actor, notification_id)
+    if row is None:
+        raise NotFound("notification", notification_id) if packed is None else leased()
+    return row
 
 
 async def _locked(conn: AsyncConnection, actor: Actor, row: AnyRow) -> AnyRow:

@@ -128,8 +128,13 @@ async def get_notification_for(conn: AsyncConnection, actor: Actor, notification
     )
     row = (await conn.execute(statement)).mappings().first()
     if row is None:
-        chunk, member = await find_packed(conn, actor, notification_id)
-        return _found_packed(chunk, member)
+        packed = await find_packed(conn, actor, notification_id)
+        if packed is not None:
+            return _found_packed(*packed)
+        # Between the two reads it may have become a row.
+        row = (await conn.execute(statement)).mappings().first()
+    if row is None:
+        raise NotFound("notification", notification_id)
     values = dict(row)
     stored = values.pop("content")
     deliveries = await _deliveries(conn, notification_id)
@@ -142,8 +147,8 @@ async def get_notification_for(conn: AsyncConnection, actor: Actor, notification
     )
 
 
-async def find_packed(conn: AsyncConnection, actor: Actor, notification_id: UUID) -> tuple[AnyRow, Member]:
-    """The chunk that a notification is still packed in, and its member; raises `NotFound`."""
+async def find_packed(conn: AsyncConnection, actor: Actor, notification_id: UUID) -> tuple[AnyRow, Member] | None:
+    """The chunk that a notification is still packed in, and its member; None when there is none for this actor."""
     statement = (
         select(*Chunk.__table__.columns)
         .where(
@@ -157,7 +162,7 @@ async def find_packed(conn: AsyncConnection, actor: Actor, notification_id: UUID
         for member in decode_members(chunk.members):
             if member.id == notification_id.bytes and _sees(actor, chunk.application_id, member.mode):
                 return chunk, member
-    raise NotFound("notification", notification_id)
+    return None
 
 
 async def sandbox_messages_for(

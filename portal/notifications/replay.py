@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from portal.access import Actor
 from portal.audit import record
 from portal.db import Database, bulk, new_id
-from portal.errors import Conflict
+from portal.errors import Conflict, NotFound
 from portal.ledger.models import Chunk, Notification, NotificationContent, NotificationMetadata
 from portal.ledger.statuses import LIVE
 from portal.notifications.approval import add_to_window
@@ -59,8 +59,10 @@ async def _ended(conn: AsyncConnection, actor: Actor, notification_id: UUID) -> 
     """The original, locked so that two replays at once see each other."""
     statement = select(*Notification.__table__.columns).where(Notification.id == notification_id, *visible_to(actor))
     row = (await conn.execute(statement.with_for_update())).first()
-    if row is None:
-        await find_packed(conn, actor, notification_id)
+    if row is None and await find_packed(conn, actor, notification_id) is None:
+        row = (await conn.execute(statement.with_for_update())).first()
+        if row is None:
+            raise NotFound("notification", notification_id)
     if row is None or row.status in LIVE:
         raise Conflict("It has not ended yet; cancel it first or wait.", code="not_ended")
     return row
