@@ -13,7 +13,7 @@ from portal.access import KeyCache
 from portal.access.check_secret import check_secret
 from portal.access.trials import Trials
 from portal.db import Database, Revisions
-from portal.db.version import require_migrated
+from portal.db.version import require_migrated, until_migrated
 from portal.delivery.stops import Stops
 from portal.kv import Kv, connect
 from portal.message_templates import Renderer, Templates
@@ -78,6 +78,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         trials=Trials(db, revisions),
     )
     try:
+        await until_migrated(db, settings.migration_wait_seconds)
         await require_migrated(db)
         await check_secret(db, keyring)
         await db.transact(seed, registry)

@@ -46,6 +46,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str, Meta(description="Follower that serves lists and reports; empty: the leader.")
     ] = ""
     database_pool: Annotated[int, Meta(ge=2, le=200, description="Database connections per process.")] = 8
+    migration_wait_seconds: Annotated[
+        float,
+        Meta(ge=0, le=3600, description="How long a starting process waits for another one to migrate, in seconds."),
+    ] = 0.0
     redis_url: Annotated[str, Meta(description="Redis or Valkey; empty: `portal up` brings its own.")] = ""
     secret_key: Annotated[
         str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from portal.errors import SettingsError
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Inside the package when it was installed from a wheel, beside it in a clone.
 MIGRATIONS = found if (found := _PACKAGE / "_migrations").is_dir() else _PACKAGE.parent / "migrations"
+POLL_SECONDS = 0.05
 _REVISION = re.compile(r"^(down_)?revision\b[^=]*= *(?:\"([0-9a-f]+)\"|None)", re.MULTILINE)
 
 
@@ -35,6 +37,14 @@ async def at(db: Database) -> str | None:
             return (await conn.execute(text("SELECT version_num FROM alembic_version"))).scalar()
     except DBAPIError:
         return None
+
+
+async def until_migrated(db: Database, seconds: float) -> None:
+    """Return when the database is at this code's migration, or after `seconds`."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while loop.time() < until and await at(db) != newest():  # noqa: ASYNC110 - another process migrates
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def require_migrated(db: Database) -> None:

@@ -12,7 +12,6 @@ from sqlalchemy import func, select
 
 from portal.access import User
 from portal.db import Database
-from portal.db.migrate import upgrade
 from portal.ops.keys import create as create_key
 from portal.ops.users import create as create_user
 from portal.runtime import Child, EmbeddedValkey, Installation, Supervisor, hold, logs
@@ -21,6 +20,7 @@ from portal.settings import Settings
 
 FIRST_ADMINISTRATOR = "admin@portal.test"
 PROBE_SECONDS = 1.0
+MIGRATION_SECONDS = 300
 
 log = logging.getLogger("portal.up")
 
@@ -33,7 +33,6 @@ def up(settings: Settings) -> int:
     ) as installation:
         # A generated secret key is said at the start, before any child could make another.
         Keyring.from_settings(settings)
-        asyncio.run(upgrade(settings.database))
         embedded = None if settings.redis_url else EmbeddedValkey(settings.data_path)
         try:
             return asyncio.run(_run(settings, installation, embedded))
@@ -60,12 +59,29 @@ async def _run(settings: Settings, installation: Installation, embedded: Embedde
         on_ready=lambda: welcome.append(asyncio.create_task(_welcome(settings))),
         changed=lambda running: installation.publish(children=running),
     )
-    return await supervisor.run()
+    running = asyncio.create_task(supervisor.run())
+    # Beside the children's own start, which waits for it: importing is what a start takes longest for.
+    migrating = asyncio.create_task(asyncio.to_thread(_migrate, settings.database))
+    await asyncio.wait({migrating, running}, return_when=asyncio.FIRST_COMPLETED)
+    if migrating.done() and migrating.exception() is not None:
+        supervisor.stop()
+        await running
+    elif running.done():
+        migrating.cancel()
+        return running.result()
+    await migrating
+    return await running
+
+
+def _migrate(url: str) -> None:
+    from portal.db.migrate import upgrade
+
+    asyncio.run(upgrade(url))
 
 
 def _environment(settings: Settings, embedded: EmbeddedValkey | None) -> dict[str, str]:
     """What the children must know that is not in their environment already."""
-    environment = {"PORTAL_DATA_DIR": str(settings.data_path)}
+    environment = {"PORTAL_DATA_DIR": str(settings.data_path), "PORTAL_MIGRATION_WAIT_SECONDS": str(MIGRATION_SECONDS)}
     if embedded is not None:
         environment["PORTAL_REDIS_URL"] = embedded.url
     return environment
