@@ -6,7 +6,7 @@ declarative tables; there are no ORM sessions.
 
 from portal.db import bulk
 from portal.db.engine import Database
-from portal.db.ids import new_id, new_ids
+from portal.db.ids import id_from, new_id, new_ids
 from portal.db.revisions import Revisions, bump
 from portal.db.types import Base, Blob, Id, Json, UtcDateTime, db_now, exact
 
@@ -22,6 +22,7 @@ __all__ = [
     "bump",
     "db_now",
     "exact",
+    "id_from",
     "new_id",
     "new_ids",
 ]

@@ -16,6 +16,8 @@ from sqlalchemy.schema import MetaData
 from sqlalchemy.sql import functions
 from sqlalchemy.types import DateTime, TypeDecorator, TypeEngine
 
+from portal.db.ids import id_from
+
 _json_encoder = msgspec.json.Encoder()
 _json_decoder = msgspec.json.Decoder()
 
@@ -55,7 +57,7 @@ class Id(TypeDecorator[UUID]):
     def process_result_value(self, value: Any, dialect: Dialect) -> UUID | None:
         if value is None or isinstance(value, UUID):
             return value
-        return UUID(bytes=bytes(value))
+        return id_from(bytes(value))
 
 
 class UtcDateTime(TypeDecorator[datetime]):

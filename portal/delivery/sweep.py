@@ -32,6 +32,8 @@ NEVER_RUNG_SECONDS = 2.0
 RUNG_SECONDS = 15.0
 PACKED_SECONDS = 1.0
 AT_ONCE = 500
+LATER_AT_ONCE = 100
+WAITING_AT_ONCE = 5
 
 log = logging.getLogger(__name__)
 
@@ -84,17 +86,16 @@ class Sweeper:
         await self._db.transact(fold_minutes, datetime.now(UTC) - timedelta(minutes=5))
 
     async def _waiting_packed(self) -> list[UUID]:
-        statement = (
-            select(Chunk.id)
-            .where(
-                Chunk.members.is_not(None),
-                Chunk.status == "ready",
-                or_(Chunk.created_at < db_now(-PACKED_SECONDS), Chunk.not_before > db_now(PACKED_SECONDS)),
-            )
-            .limit(AT_ONCE)
-        )
+        """Chunks to unpack now: those that are due later, and a few of the newest that wait for a worker.
+
+        Only a few: a backlog is planned faster while it is packed, and lists unpack what they show.
+        """
+        packed = select(Chunk.id).where(Chunk.members.is_not(None), Chunk.status == "ready")
+        later = packed.where(Chunk.not_before > db_now(PACKED_SECONDS)).limit(LATER_AT_ONCE)
+        waiting = packed.where(Chunk.created_at < db_now(-PACKED_SECONDS), Chunk.not_before <= db_now())
+        newest = waiting.order_by(Chunk.last_id.desc()).limit(WAITING_AT_ONCE)
         async with self._db.read() as conn:
-            return list((await conn.execute(statement)).scalars())
+            return [id_ for statement in (later, newest) for id_ in (await conn.execute(statement)).scalars()]
 
     async def _ring(self, chunks: list[tuple[str, UUID]]) -> None:
         await self._bell.ring_many([Hint(lane, id_, None) for lane, id_ in chunks])

@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from portal.db import bulk
+from portal.db import bulk, id_from
 from portal.ledger.models import Chunk, Notification, NotificationContent, NotificationMetadata
 
 _EPOCH_MICROSECONDS = 1_000_000
@@ -95,13 +95,13 @@ def from_microseconds(microseconds: int) -> datetime:
 @lru_cache(maxsize=1024)
 def _version_id(stored: bytes) -> UUID:
     # Few versions are in use at a time, and making a UUID is a tenth of making a row.
-    return UUID(bytes=stored)
+    return id_from(stored)
 
 
 def notification_row(member: Member, chunk: Any, status: str) -> dict[str, Any]:
     """The notification row of a member; `chunk` is the row of its chunk."""
     return {
-        "id": UUID(bytes=member.id),
+        "id": id_from(member.id),
         "application_id": chunk.application_id,
         "chunk_id": chunk.id,
         "batch_id": chunk.batch_id,
@@ -115,7 +115,7 @@ def notification_row(member: Member, chunk: Any, status: str) -> dict[str, Any]:
         "reason": None,
         "outcome": "none",
         "reference": member.reference,
-        "replay_of": UUID(bytes=member.replay_of) if member.replay_of else None,
+        "replay_of": id_from(member.replay_of) if member.replay_of else None,
         "revision": 1,
         "due_at": from_microseconds(member.due),
         "expires_at": from_microseconds(member.expires) if member.expires else None,
