@@ -351,8 +351,11 @@ def _day(text: str, name: str, problems: dict[str, str], *, days: int = 0) -> da
     if not text:
         return None
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=days)
-    except (ValueError, OverflowError):
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        if not 1970 <= day.year <= 9000:
+            raise ValueError
+        return day + timedelta(days=days)
+    except ValueError:
         problems[name] = "expected a day such as 2026-01-31"
         return None
 

@@ -6,17 +6,22 @@ import math
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from portal.access import Actor, ApiKeyEntry
 from portal.access.applications import ensure_application
 from portal.access.queries import applications
 from portal.db import Database
 from portal.notifications.accept import Acceptor
 from portal.notifications.approval import add_to_window
-from portal.notifications.intake import Intake, fingerprint
+from portal.notifications.decode import decode
+from portal.notifications.intake import Intake, canonical, fingerprint
 from portal.notifications.schemas import NotificationIn
 
 # What people send from the portal belongs to an application of its own, with its own limits and stop button.
 APPLICATION, TITLE = "portal", "Push Portal"
+
+_decoder = msgspec.json.Decoder(NotificationIn)
 
 
 class Sent(NamedTuple):
@@ -41,6 +46,8 @@ async def send_as(
     `once` names the form: the same content sent twice from it (an impatient second click) is one notification. Raises `InvalidInput` naming every wrong field, `NotAllowed` and `TooMany`.
     """
     actor.require("notifications:send")
+    # Once through JSON: what that door refuses (a NUL inside nested data, say) is refused here as well.
+    ask = decode(canonical.encode(ask), _decoder)
     entry = await _entry(db, actor, mode)
     await intake.limit(entry)
     key = f"{actor.id}-{once[:40]}-{mode}-{fingerprint(ask).hex()[:32]}" if once.isalnum() else None

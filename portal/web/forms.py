@@ -97,10 +97,15 @@ def read(struct: type[S], form: Mapping[str, Any], *, keep: Mapping[str, Any] | 
 
 
 def many(form: Any) -> dict[str, Any]:
-    """A submitted form as a plain dict: one text per name, or a list where a name came several times."""
+    """A submitted form as a plain dict: one text per name, or a list where a name came several times.
+
+    Raises `InvalidInput` for a NUL, which not every database can store, and for a file where a text belongs.
+    """
     found: dict[str, Any] = {}
     for name in form:
         values = form.getall(name) if hasattr(form, "getall") else [form[name]]
+        if not all(isinstance(value, str) and "\0" not in value for value in values):
+            raise InvalidInput({name: "expected text without the character NUL"})
         found[name] = values[0] if len(values) == 1 else list(values)
     return found
 

@@ -21,7 +21,7 @@ from litestar.enums import RequestEncodingType
 from litestar.handlers.base import BaseRouteHandler
 
 from portal.access import PERMISSIONS, Actor
-from portal.errors import NotAllowed, NotSignedIn
+from portal.errors import InvalidInput, NotAllowed, NotSignedIn
 from portal.web.visit import Visit, visit_of
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -42,6 +42,7 @@ class Guard:
 
     async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
         """Return when the request may go on; raise `NotSignedIn` or `NotAllowed`."""
+        _refuse_nul(connection)
         visit = visit_of(connection)
         if self.name == "machines":
             return
@@ -125,6 +126,12 @@ def _handlers(route: Any) -> list[Any]:
 def _name(guard: Any) -> str:
     inner = getattr(guard, "func", guard)
     return inner.name if isinstance(inner, Guard) else repr(inner)
+
+
+def _refuse_nul(connection: Connection) -> None:
+    """No text that we know holds a NUL, and PostgreSQL cannot compare with one."""
+    if b"%00" in connection.scope["query_string"] or "\0" in connection.scope["path"]:
+        raise InvalidInput({"address": "expected no character NUL (%00)"})
 
 
 def _forged() -> NotAllowed:
