@@ -318,6 +318,9 @@ def _metadata(request: AnyRequest) -> dict[str, str]:
 def _aware(field: str, moment: datetime | None) -> datetime | None:
     if moment is not None and moment.tzinfo is None:
         raise InvalidInput({field: "expected an instant with its zone, such as 2026-01-31T09:00:00Z"})
+    # Beyond these, a change of zone leaves the calendar.
+    if moment is not None and not 1970 <= moment.year <= 9000:
+        raise InvalidInput({field: "expected a year from 1970 to 9000"})
     return moment
 
 
