@@ -23,7 +23,7 @@ from portal.ledger.models import Chunk, Notification, NotificationContent, Notif
 _EPOCH_MICROSECONDS = 1_000_000
 
 
-class Content(Struct, omit_defaults=True, kw_only=True):
+class Content(Struct, omit_defaults=True, kw_only=True, gc=False):
     """Whom to and with which data; the part of a notification that may be erased."""
 
     # One of {"person_id"}, {"external_id": {"source", "id"}}, {"channel", "address"}.
@@ -35,7 +35,7 @@ class Content(Struct, omit_defaults=True, kw_only=True):
     attachments: list[str] = []
 
 
-class Member(Struct, array_like=True):
+class Member(Struct, array_like=True, gc=False):
     """One packed notification. Instants are microseconds since 1970; ids are 16 bytes."""
 
     id: bytes

@@ -50,7 +50,7 @@ _item_decoder = msgspec.json.Decoder(BulkItem)
 _FIELDS = NotificationIn.__struct_fields__
 
 
-class Checked(Struct, array_like=True):
+class Checked(Struct, array_like=True, gc=False):
     """One item after its check, on its way to being accepted: a member, or the error's JSON. `due` in microseconds."""
 
     line: int

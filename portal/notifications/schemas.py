@@ -13,14 +13,14 @@ Key = Annotated[str, Meta(min_length=1, max_length=100)]
 ShortText = Annotated[str, Meta(max_length=200)]
 
 
-class ExternalId(Struct, forbid_unknown_fields=True):
+class ExternalId(Struct, forbid_unknown_fields=True, gc=False):
     """A person as another system names them."""
 
     source: Annotated[str, Meta(min_length=1, max_length=100)]
     id: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class To(Struct, forbid_unknown_fields=True, omit_defaults=True):
+class To(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Exactly one of: a person's id, an external id, or a channel with an address."""
 
     person_id: UUID | None = None
@@ -29,7 +29,7 @@ class To(Struct, forbid_unknown_fields=True, omit_defaults=True):
     address: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
 
 
-class NotificationIn(Struct, forbid_unknown_fields=True, kw_only=True):
+class NotificationIn(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     """What a calling system asks for."""
 
     template: Key
@@ -48,7 +48,7 @@ class NotificationIn(Struct, forbid_unknown_fields=True, kw_only=True):
     metadata: Annotated[dict[Annotated[str, Meta(min_length=1, max_length=40)], ShortText], Meta(max_length=16)] = {}
 
 
-class BulkItem(NotificationIn, kw_only=True):
+class BulkItem(NotificationIn, kw_only=True, gc=False):
     """One item of a bulk request."""
 
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None

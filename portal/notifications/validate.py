@@ -119,6 +119,8 @@ def _times(ask: NotificationIn, now: datetime, problems: dict[str, str]) -> tupl
 
 def _texts(ask: NotificationIn, problems: dict[str, str]) -> None:
     """What ends up in headers and filters is one line without control characters."""
+    if not (ask.reference or ask.reply_to or ask.locale or ask.metadata):
+        return
     fields = {"reference": ask.reference, "reply_to": ask.reply_to, "locale": ask.locale}
     for name, value in ask.metadata.items():
         fields[f"metadata.{name}"] = value
