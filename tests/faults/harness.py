@@ -283,6 +283,19 @@ class Site:
         self.start_worker(name)
         await self.working(name)
 
+    async def answering(self, name: str) -> None:
+        """Wait until a web process that was started is ready."""
+        await until(lambda: self.ready(name), f"{name} is not ready")
+
+    async def replaced(self, name: str, before: list[int]) -> None:
+        """Wait until a web process serves by other processes than `before`."""
+        await until(lambda: self.children(name) not in (before, []), f"{name}: {before} is not replaced")
+
+    async def more(self, count: Callable[[], int], by: int, what: str, seconds: float = START_SECONDS) -> float:
+        """Wait until `count()` has grown by so many; the seconds it took."""
+        target = count() + by
+        return await until(lambda: count() >= target, what, seconds)
+
     def children(self, name: str) -> list[int]:
         """The processes below a web process: those that serve."""
         found = psutil.Process(self.pid(name)).children(recursive=True)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import Self
 
 import psutil
 import redis
@@ -74,7 +75,7 @@ class Postgres(Server):
     def __init__(self, folder: Path) -> None:
         programs = _postgres_programs()
         user = unprivileged()
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         if user:
             shutil.chown(folder, user)
         self.data, self.port = folder / "data", services.free_port()
@@ -182,7 +183,7 @@ class Disk:
         """Give it back."""
         (self.path / "filler").unlink()
 
-    def __enter__(self) -> Disk:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -191,7 +192,8 @@ class Disk:
 
 def small_disk(path: Path, megabytes: int) -> Disk:
     """Mount a tmpfs of this size; raises `Missing` where that is not permitted."""
-    path.mkdir()
+    path.mkdir(exist_ok=True)
+    path.chmod(0o755)
     command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0777", "tmpfs", str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.harness import Clients, Report, assert_safe, check, site, until
+from tests.faults.harness import Clients, Report, assert_safe, check, site
 from tests.faults.servers import Valkey
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(3600)]
@@ -28,10 +28,10 @@ async def test_a_server_that_dies_at_a_named_point_keeps_every_promise(
         for number, point in enumerate(POINTS):
             name = f"doomed-{number}"
             running.start_web(name, failpoints=f"{point}=kill@3")
-            await until(lambda name=name: running.ready(name), "the server is not ready")
+            await running.answering(name)
             before = running.children(name)
             # The server replaces the process that its failpoint ended: kill -9 of one is no outage of the port.
-            await until(lambda: running.children(name) not in (before, []), f"{point} was not reached")
+            await running.replaced(name, before)
             await running.kill(name)
             del running.ports[name]
         await clients.stop()
@@ -57,11 +57,11 @@ async def test_servers_killed_at_random_instants_keep_every_promise(
                 before = running.children(name)
                 os.kill(before[0], signal.SIGKILL)
                 await running.note_end(name, before[0])
-                await until(lambda: running.children(name) not in (before, []), "not replaced")
+                await running.replaced(name, before)
             else:
                 await running.kill(name)
                 running.start_web(name)
-            await until(lambda: running.ready(name), f"{name} is not ready again")
+            await running.answering(name)
         await clients.stop()
         verdict = await check(running, clients)
         report.add(2, database_kind, verdict, broken_requests=clients.broken, statuses=clients.statuses)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from portal.ledger.models import Attempt, Chunk, Delivery
-from tests.faults.harness import Clients, Report, assert_safe, check, quantile, site, until
+from tests.faults.harness import Clients, Report, assert_safe, check, quantile, site
 from tests.faults.servers import Valkey
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
@@ -31,7 +31,7 @@ async def test_a_rolling_restart_costs_no_request_no_try_and_no_doubt(
             drains.append(time.monotonic() - started)
             if name.startswith("web"):
                 running.start_web(name)
-                await until(lambda name=name: running.ready(name), f"{name} is not ready again")
+                await running.answering(name)
             else:
                 await running.restart(name)
         await clients.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ async def test_redis_killed_under_load_costs_nothing_but_a_moment(
         assert sorted(running.alive()) == before
         verdict = await check(running, clients)
         times = sorted(line["at"] for line in running.vendor.heard)
-        stall = max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+        stall = max(later - earlier for earlier, later in itertools.pairwise(times))
         report.add(5, database_kind, verdict, kills=kills, stall_s=round(stall, 3), statuses=clients.statuses)
     assert_safe(verdict)
     assert verdict.duplicates == 0

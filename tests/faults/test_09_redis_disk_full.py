@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import have
-from tests.faults.harness import Clients, Report, assert_safe, check, site, until
+from tests.faults.harness import Clients, Report, Site, assert_safe, check, site, until
 from tests.faults.servers import Valkey, small_disk
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
@@ -50,6 +50,6 @@ async def test_a_full_disk_under_redis_is_noticed_and_worked_around(
     assert "go on by the database" in body["degraded"]["redis"]
 
 
-async def _is_well(running: object) -> bool:
-    _, body = await running.readiness()  # type: ignore[attr-defined]
+async def _is_well(running: Site) -> bool:
+    _, body = await running.readiness()
     return "redis" not in body["degraded"]
