@@ -96,7 +96,13 @@ async def test_the_preview_follows_the_keyboard(page: Page, portal: PortalPeer, 
     await page.get_by_role("textbox", name="HTML").fill("<h2>Now {{ first }}</h2>")
     await expect(mail.get_by_role("heading", name="Now first")).to_be_visible()
     assert await page.evaluate("history.length") == length, "a preview must not stand between two pages"
-    await page.get_by_role("textbox", name="Subject").fill("{% for")
+    await page.get_by_label("Channel", exact=True).select_option("sms")
+    await page.get_by_role("textbox", name="Language").fill("en")
+    await page.get_by_role("button", name="Add").click()
+    await page.get_by_role("textbox", name="Text").last.fill("A short {{ first }}")
+    await page.get_by_label("Section to preview").select_option("sms.en")
+    await expect(page.locator("#preview .bubble")).to_have_text("A short first")
+    await page.get_by_role("textbox", name="Text").last.fill("{% for")
     await expect(page.locator("#preview").get_by_text("With example data:")).to_be_visible()
 
 
