@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from portal.db.engine import Database
 from portal.db.version import MIGRATIONS
+from portal.errors import Unavailable
 
 # Any number that nobody else uses as an advisory lock: the letters "portal".
 LOCK = 0x706F7274616C
@@ -34,11 +37,29 @@ async def upgrade(url: str) -> None:
     """Migrate to the newest version. Commits; two processes at once do it one after the other."""
     db = Database(url, pool=2)
     try:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not await _upgraded(db, last=time.monotonic() > deadline):
+            log.info("another process holds the database; trying again")
+    finally:
+        await db.close()
+
+
+async def _upgraded(db: Database, *, last: bool) -> bool:
+    """Whether it is done; False when SQLite gave up waiting for a file that another process may still be migrating."""
+    try:
         # A lock of the session, on a connection of its own: MariaDB commits at every change of a table.
         async with _alone(db), db.write() as conn:
             await conn.run_sync(_upgrade)
-    finally:
-        await db.close()
+    except Unavailable as error:
+        if last or not _busy(error.__cause__):
+            raise
+        return False
+    return True
+
+
+def _busy(error: BaseException | None) -> bool:
+    original = getattr(error, "orig", error)
+    return isinstance(original, sqlite3.OperationalError) and "locked" in str(original)
 
 
 def _upgrade(connection: Connection) -> None:
