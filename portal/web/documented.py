@@ -12,6 +12,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
+# Where programs ask, and what is described to them.
+DESCRIBED = ("/api/", "/metrics")
 PROBLEM_TYPE: Any = "application/problem+json"
 
 
@@ -51,7 +53,7 @@ def document_errors(app: Litestar) -> None:
     """Give every route of the API the errors that follow from its form; what a handler names itself stays."""
     for route in app.routes:
         for handler in getattr(route, "route_handlers", []):
-            if isinstance(handler, HTTPRouteHandler) and route.path.startswith("/api/"):
+            if isinstance(handler, HTTPRouteHandler) and route.path.startswith(DESCRIBED):
                 handler.responses = {**problems(*_usual(route.path, handler)), **(handler.responses or {})}
 
 
