@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -13,7 +14,7 @@ class Job:
     """A delivery that is being worked on, with the rendered message. A mutable value of one chunk's run."""
 
     __slots__ = (
-        "account_id", "address", "application_id", "attempts", "category", "channel", "expires_at", "id", "kept",
+        "account_id", "address", "application_id", "attempts", "category", "channel", "expires_at", "files", "id", "kept",
         "message", "mode", "notification_id", "reference", "siblings", "stored", "template_key", "tried",
     )  # fmt: skip
 
@@ -32,6 +33,7 @@ class Job:
         reference: str | None,
         expires_at: datetime | None,
         message: Message,
+        files: Sequence[str] = (),
         siblings: int = 1,
         attempts: int = 0,
         tried: list[str] | None = None,
@@ -49,6 +51,8 @@ class Job:
         self.reference = reference
         self.expires_at = expires_at
         self.message = message
+        # Ids of the files that go with it; they are loaded for the call alone.
+        self.files = files
         # Deliveries that the notification has in all: with one, this delivery's end is the notification's.
         self.siblings = siblings
         # Attempts opened so far, this one included once it is open.

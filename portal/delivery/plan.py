@@ -25,12 +25,11 @@ from portal.ledger.models import Delivery, Notification, NotificationContent
 from portal.ledger.packing import Content, Member, decode_content, decode_members, notification_row
 from portal.ledger.statuses import LIVE
 from portal.message_templates import Renderer, RenderFailed, Templates, VersionEntry
-from portal.notifications.attachments import load_attachments
 from portal.people.queries import AddressRow, PersonRow, addresses_of, people_by_external, people_by_id
 from portal.preferences.suppress import suppressed
 from portal.providers import Accounts
 from portal.queues import give_way
-from portal.sdk import Attachment, Message
+from portal.sdk import Message
 
 YIELD_SECONDS = 0.005
 YIELD_ITEMS = 50
@@ -120,10 +119,9 @@ class Planner:
             fresh = [item for item in fresh if item.row["template_key"] not in stopped_templates]
         versions = await self._versions({item.row["template_version_id"] for item in fresh})
         people = await _people(conn, fresh, versions)
-        files = await load_attachments(conn, {file for item in fresh for file in item.content.attachments})
         pause = _Pause()
         for item in fresh:
-            self._plan_one(plan, item, versions, people, files)
+            self._plan_one(plan, item, versions, people)
             await pause()
         if chunk.kind == "send" or chunk.members is None:
             await self._resume(conn, chunk, plan, pause)
@@ -135,7 +133,6 @@ class Planner:
         item: Item,
         versions: dict[UUID, VersionEntry],
         people: People,
-        files: dict[str, Attachment],
     ) -> None:
         plan.items.append(item)
         row = item.row
@@ -159,7 +156,7 @@ class Planner:
             return
         jobs = []
         for target in targets:
-            made = self._job(item, version, person, target, files)
+            made = self._job(item, version, person, target)
             if isinstance(made, Job):
                 made.siblings = len(targets)
                 jobs.append(made)
@@ -220,12 +217,11 @@ class Planner:
         version: VersionEntry,
         person: PersonRow | None,
         target: Target,
-        files: dict[str, Attachment],
     ) -> Job | Skip:
         row = item.row
         job_id = new_id()
         try:
-            message = self._message(row, item.content, version, person, target.channel, target.address, job_id, files)
+            message = self._message(row, item.content, version, person, target.channel, target.address, job_id)
         except RenderFailed as error:
             return Skip("render", str(error)[:500])
         return Job(
@@ -241,6 +237,7 @@ class Planner:
             reference=row["reference"],
             expires_at=row["expires_at"],
             message=message,
+            files=item.content.attachments,
         )
 
     def _message(
@@ -252,7 +249,6 @@ class Planner:
         channel: str,
         address: str,
         id_: UUID,
-        files: dict[str, Attachment],
     ) -> Message:
         locale = content.locale or (person.locale if person is not None else None)
         return Message(
@@ -265,7 +261,6 @@ class Planner:
             category=row["category"],
             expires_at=row["expires_at"],
             reply_to=content.reply_to,
-            attachments=tuple(files[file] for file in content.attachments if file in files),
         )
 
     async def _versions(self, ids: Iterable[UUID]) -> dict[UUID, VersionEntry]:
@@ -285,12 +280,11 @@ class Planner:
         contents = [decode_content(row.content) if row.content is not None else None for row in rows]
         versions = await self._versions({row.template_version_id for row in rows})
         people = await people_by_id(conn, {row.person_id for row in rows if row.person_id is not None})
-        files = await load_attachments(conn, {f for content in contents if content for f in content.attachments})
         siblings = await _siblings(conn, {row.notification_id for row in rows})
         barred = await suppressed(conn, {(row.channel, row.address) for row in rows})
         now = datetime.now(UTC)
         for row, content in zip(rows, contents, strict=True):
-            made = self._resumed(row, content, versions, people, files, siblings, barred, now)
+            made = self._resumed(row, content, versions, people, siblings, barred, now)
             if isinstance(made, dict):
                 plan.ended.append(made)
             else:
@@ -303,7 +297,6 @@ class Planner:
         content: Content | None,
         versions: dict[UUID, VersionEntry],
         people: dict[UUID, PersonRow],
-        files: dict[str, Attachment],
         siblings: dict[UUID, int],
         barred: set[tuple[str, str]],
         now: datetime,
@@ -333,7 +326,7 @@ class Planner:
         version = versions[row.template_version_id]
         try:
             message = self._message(
-                facts, content, version, people.get(row.person_id), row.channel, row.address, row.id, files
+                facts, content, version, people.get(row.person_id), row.channel, row.address, row.id
             )
         except RenderFailed as error:
             return _ended_row(row, "dead", "render", str(error)[:500], now)
@@ -350,6 +343,7 @@ class Planner:
             reference=row.reference,
             expires_at=row.expires_at,
             message=message,
+            files=content.attachments,
             siblings=siblings[row.notification_id],
             attempts=row.attempts,
             tried=row.tried,

@@ -17,6 +17,7 @@ from uuid import UUID
 from portal.db import Database
 from portal.db.engine import is_contention
 from portal.delivery.claim import Lease, LeaseLost
+from portal.delivery.files import Files
 from portal.delivery.job import Job
 from portal.delivery.plan import Plan
 from portal.delivery.rests import Rests
@@ -53,6 +54,7 @@ class Sender:
         self.rules = Rules(route=self._route, may_repeat=self.may_repeat, policy=policy)
         self.draining = False
         self.rests = Rests()
+        self.files = Files(db)
 
     def may_repeat(self, job: Job) -> bool:
         """Whether a message that may have been accepted may be sent again."""
@@ -252,12 +254,13 @@ class Run:
                 await _wait_or_raise(error)
 
     async def _call(self, account: OpenAccount, jobs: Sequence[Job]) -> list[Outcome]:
-        started = time.perf_counter()
-        results = await send_many(account, [job.message for job in jobs])
+        async with self._sender.files.packed(account.id, jobs) as packed:
+            started = time.perf_counter()
+            results = await send_many(account, packed.messages) if packed.messages else []
         milliseconds = round((time.perf_counter() - started) * 1000)
         _hand_over(jobs, account.take_kept([job.message.id for job in jobs]))
-        outcomes = []
-        for job, result in zip(jobs, results, strict=True):
+        outcomes = [Outcome(job, failure) for job, failure in packed.failed]
+        for job, result in zip(packed.jobs, results, strict=True):
             if isinstance(result, SendFailed) and result.ambiguous and account.provider.capabilities.lookup:
                 result = await self._look_up(account, job, result)
             outcomes.append(Outcome(job, result, milliseconds))

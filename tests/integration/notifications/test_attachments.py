@@ -10,13 +10,15 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from plugins.eicar import SIGNATURE
+from portal.delivery import send
 from portal.ledger.models import Chunk
 from portal.notifications import attachments
 from portal.notifications.attachments import MOST_BYTES, forget_attachments, load_attachments
 from portal.notifications.models import AttachmentFile
+from portal.providers import send_many
 from portal.settings import Settings
 from tests.portal_peer import Client, PortalPeer, one
 
@@ -120,6 +122,36 @@ async def test_all_files_together_have_a_largest_size(portal: PortalPeer, shop: 
     assert "attachments" in problems
     async with portal.db.read() as conn:
         assert (await conn.execute(select(Chunk.id))).first() is None
+
+
+async def test_the_provider_gets_the_files_and_they_are_loaded_for_the_call_alone(
+    portal: PortalPeer, shop: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    async def noted(account: Any, messages: Any, *more: Any) -> Any:
+        seen.extend(messages)
+        return await send_many(account, messages, *more)
+
+    monkeypatch.setattr(send, "send_many", noted)
+    first, second = await upload(shop, b"1", "1.pdf"), await upload(shop, b"2", "2.pdf")
+    plain = await shop.send()
+    with_files = await shop.send(attachments=[second["id"], first["id"], second["id"]])
+    await portal.deliver()
+    assert sorted([file.content for file in message.attachments] for message in seen) == [[], [b"2", b"1", b"2"]]
+    assert [(await shop.get(id_))["status"] for id_ in (plain, with_files)] == ["sent", "sent"]
+
+
+async def test_without_its_file_a_message_is_not_sent(portal: PortalPeer, shop: Client) -> None:
+    file = await upload(shop)
+    id_ = await shop.send(attachments=[file["id"]])
+    async with portal.db.write() as conn:
+        await conn.execute(delete(AttachmentFile))
+    await portal.deliver()
+    found = await shop.get(id_)
+    (delivery,) = found["deliveries"]
+    assert (found["status"], delivery["attempts"][-1]["code"]) == ("failed", "file_gone")
+    assert (await shop.ask("GET", "/sandbox/messages", status=200))["items"] == []
 
 
 async def test_a_file_goes_with_the_notification_and_is_forgotten_in_time(portal: PortalPeer, shop: Client) -> None:

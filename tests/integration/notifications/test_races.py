@@ -71,11 +71,15 @@ async def test_changing_while_workers_deliver(portal: PortalPeer, shop: Client) 
             return error.code
         return "changed"
 
-    outcomes, *_ = await asyncio.gather(asyncio.gather(*(change(id_) for id_ in ids)), portal.deliver(), portal.deliver())
+    outcomes, *_ = await asyncio.gather(
+        asyncio.gather(*(change(id_) for id_ in ids)), portal.deliver(), portal.deliver()
+    )
     await portal.deliver()
     async with portal.db.read() as conn:
         held = await balance(conn)
-        texts = {row.notification_id: row.message["parts"]["text"] for row in await conn.execute(select(SandboxMessage))}
+        texts = {
+            row.notification_id: row.message["parts"]["text"] for row in await conn.execute(select(SandboxMessage))
+        }
         total = (await conn.execute(select(func.count()).select_from(SandboxMessage))).scalar_one()
         open_chunks = (await conn.execute(select(func.count()).where(Chunk.status != "done"))).scalar_one()
     assert (held.terminal["sent"], held.in_flight, held.difference) == (N, 0, 0), held
