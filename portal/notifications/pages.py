@@ -26,6 +26,7 @@ from portal.notifications.cancel import cancel
 from portal.notifications.intake import Intake
 from portal.notifications.queries import Filters, get_notification_for, list_notifications_for, show_recent
 from portal.notifications.replay import replay
+from portal.notifications.schemas import NotificationOut
 from portal.notifications.send_as import send_as
 from portal.notifications.send_form import data_fields, read_data, request_of
 from portal.notifications.show import listed, shown
@@ -93,6 +94,7 @@ async def detail(
         told=told,
         steps=timeline(told, titles, channels),
         live=told.status in LIVE,
+        every=_refresh_seconds(told, datetime.now(UTC)),
         channels=channels,
         accounts=titles,
         application=names.get(told.application_id, told.application_id),
@@ -208,6 +210,11 @@ async def previewed_mail(request: AnyRequest, db: Database, registry: Registry, 
     form = many(await request.form())
     made = await _made(db, registry, renderer, str(form.get("template", "")), form)
     return preview(made.parts.get("html", "") if made else "")
+
+
+def _refresh_seconds(told: NotificationOut, now: datetime) -> int:
+    """How often the page of a living notification looks again: often while something is bound to happen."""
+    return 1 if told.send_at <= now < told.send_at + timedelta(minutes=1) else 10
 
 
 async def _form(

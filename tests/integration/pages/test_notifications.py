@@ -32,12 +32,12 @@ async def test_the_timeline_tells_what_happened(sign_in: SignIn, world: World) -
     sent = await browser.get(f"/notifications/{world.sent}")
     for words in ("Accepted", "Planned", "attempt 1 at Sandbox for E-mail", "The provider accepted it"):
         assert words in sent.text
-    assert "every 1s" not in sent.text
+    assert "hx-trigger=" not in sent.text
     skipped = await browser.get(f"/notifications/{world.skipped}")
     assert "Nobody is known under this id." in skipped.text
     waiting = await browser.get(f"/notifications/{world.waiting}", **FRAGMENT)
     assert waiting.text.strip().startswith('<div id="state"')
-    assert "every 1s" in waiting.text
+    assert 'hx-trigger="every 10s"' in waiting.text
 
 
 async def test_one_is_sent_by_hand_and_arrives(portal: PortalPeer, sign_in: SignIn, world: World) -> None:
