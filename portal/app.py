@@ -27,6 +27,7 @@ from portal.notifications.bulk import BulkDoor
 from portal.notifications.fast_door import FastDoor
 from portal.notifications.intake import Intake
 from portal.notifications.validate import Validator
+from portal.ops.overview import banners
 from portal.parts import Parts, open_parts
 from portal.runtime import logs
 from portal.settings import Settings, load
@@ -147,9 +148,7 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
         given |= {"parts": parts, "limiter": limiter, "acceptor": acceptor, "validator": validator}
         given |= {"intake": intake, "bulk": bulk}
         app.state.update(given)
-        app.state.banners = lambda: [
-            f"{stop.kind} {stop.key} is stopped: {stop.reason}" for stop in parts.stops.entries
-        ]
+        app.state.banners = lambda: banners(parts)
         try:
             yield
         finally:

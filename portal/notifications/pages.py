@@ -214,7 +214,8 @@ async def previewed_mail(request: AnyRequest, db: Database, registry: Registry, 
 
 def _refresh_seconds(told: NotificationOut, now: datetime) -> int:
     """How often the page of a living notification looks again: often while something is bound to happen."""
-    return 1 if told.send_at <= now < told.send_at + timedelta(minutes=1) else 10
+    soon, calm = told.send_at - timedelta(seconds=10), told.send_at + timedelta(minutes=1)
+    return 1 if soon <= now < calm else 10
 
 
 async def _form(

@@ -70,6 +70,23 @@ async def overview(parts: Parts, applications: dict[UUID, str]) -> Overview:
     return Overview(at=now, lanes=states, balance=counted, minutes=minutes, findings=findings, stops=stops)
 
 
+def banners(parts: Parts) -> list[str]:
+    """A sentence per pressed stop button, from memory: every page shows them."""
+    return [f"{_stopped(stop, parts.accounts)} is stopped: {stop.reason}" for stop in parts.stops.entries]
+
+
+def _stopped(stop: StopEntry, accounts: Accounts) -> str:
+    if stop.kind == "everything":
+        return "Everything"
+    if stop.kind == "lane":
+        return f"The {stop.key} lane"
+    if stop.kind == "template":
+        return f"The template {stop.key}"
+    if stop.kind == "account" and accounts.has(UUID(stop.key)):
+        return f"The provider account {accounts.get(UUID(stop.key)).title}"
+    return f"An {stop.kind}"
+
+
 def _balance_findings(counted: Balance) -> list[Finding]:
     if not counted.difference:
         return []

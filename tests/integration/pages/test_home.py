@@ -36,6 +36,7 @@ async def test_a_lane_is_stopped_with_a_reason_and_released(portal: PortalPeer, 
     assert done.status_code == 303
     page = await browser.get("/")
     assert "the printer &lt;burns&gt;" in page.text
+    assert "The low lane is stopped: the printer" in page.text
     assert "Release" in page.text
     assert "Lane: low</option>" not in page.text
     assert portal.parts.stops.lane("low")
