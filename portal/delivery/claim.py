@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from portal.db import Database, bulk, db_now, new_id
@@ -23,6 +23,8 @@ from portal.ledger.statuses import DELIVERY_LIVE, LIVE
 # A lease that ended twice without an orderly end: the chunk is halved. A single one that did it this often is set aside.
 CRASHES_TO_HALVE = 2
 CRASHES_TO_QUARANTINE = 3
+# The crashes of a chunk once it is claimed: a lease that ran out is one more.
+_CRASHES = Chunk.crashes + case((Chunk.status == "leased", 1), else_=0)
 
 log = logging.getLogger(__name__)
 
@@ -110,14 +112,30 @@ class Lease:
 
 
 async def claim(
-    db: Database, chunk_id: UUID, *, owner: str, seconds: float, stopped_applications: Sequence[UUID] = ()
+    db: Database,
+    chunk_id: UUID,
+    *,
+    owner: str,
+    seconds: float,
+    stopped_applications: Sequence[UUID] = (),
+    suspects: bool = True,
+    last_chances: bool = True,
 ) -> Lease | Offered | None:
     """The lease of a due chunk, or None when it is not due, held by somebody, done, or behind a closed gate.
 
     A chunk whose lease ran out without an orderly end is claimed with one more crash; after two it is halved and the
     halves are offered instead: ring them.
+
+    `suspects`: also one whose worker ended. `last_chances`: also a single notification whose worker ended twice.
     """
-    row = await _take(db, chunk_id, owner, seconds, stopped_applications)
+    allowed: list[ColumnElement[bool]] = []
+    if stopped_applications:
+        allowed.append(Chunk.application_id.not_in(stopped_applications))
+    if not suspects:
+        allowed += [Chunk.status == "ready", Chunk.crashes == 0]
+    elif not last_chances:
+        allowed.append(or_(Chunk.size > 1, _CRASHES != CRASHES_TO_HALVE))
+    row = await _take(db, chunk_id, owner, seconds, allowed)
     if row is None:
         return None
     lease = Lease(db, row, seconds)
@@ -127,7 +145,7 @@ async def claim(
 
 
 async def _take(
-    db: Database, chunk_id: UUID, owner: str, seconds: float, stopped_applications: Sequence[UUID]
+    db: Database, chunk_id: UUID, owner: str, seconds: float, allowed: Sequence[ColumnElement[bool]]
 ) -> Row[Any] | None:
     statement = (
         update(Chunk)
@@ -136,18 +154,17 @@ async def _take(
             Chunk.not_before <= db_now(),
             or_(Chunk.status == "ready", and_(Chunk.status == "leased", Chunk.lease_until < db_now())),
             gate.is_open(),
+            *allowed,
         )
         # MariaDB assigns from left to right, each seeing the ones before: `crashes` must come before `status`.
         .ordered_values(
-            (Chunk.crashes, Chunk.crashes + case((Chunk.status == "leased", 1), else_=0)),
+            (Chunk.crashes, _CRASHES),
             (Chunk.status, "leased"),
             (Chunk.lease_owner, owner),
             (Chunk.lease_until, db_now(seconds)),
             (Chunk.fence, Chunk.fence + 1),
         )
     )
-    if stopped_applications:
-        statement = statement.where(Chunk.application_id.not_in(stopped_applications))
     if db.engine.dialect.update_returning:
         async with db.single() as conn:
             return (await conn.execute(statement.returning(*Chunk.__table__.columns))).first()
@@ -172,6 +189,9 @@ async def _contain(conn: AsyncConnection, lease: Lease) -> list[UUID]:
         for half in (ids[:middle], ids[middle:]):
             halves.append(await _offer(conn, chunk, half))
         log.warning("chunk %s ended its worker %d times: halved", chunk.id, chunk.crashes)
+    elif ids and chunk.crashes < CRASHES_TO_QUARANTINE:
+        # The others have ended: what is left has not been alone yet.
+        halves.append(await _offer(conn, chunk, ids))
     elif ids:
         await quarantine(conn, chunk, ids[0])
         log.error("notification %s ended its worker %d times: set aside", ids[0], chunk.crashes)

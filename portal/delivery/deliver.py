@@ -8,13 +8,13 @@ import logging
 import os
 import socket
 from collections import deque
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Select, select
 
 from portal.db import Database, db_now
-from portal.delivery.claim import Lease, LeaseLost, Offered, claim
+from portal.delivery.claim import CRASHES_TO_HALVE, Lease, LeaseLost, Offered, claim
 from portal.delivery.inversions import note_inversion
 from portal.delivery.plan import Planner
 from portal.delivery.send import Run, Sender
@@ -31,6 +31,8 @@ LOWER_PLANS = 2
 HAND_BACK_PAUSE = 0.2
 # Redis and the database have clocks of their own.
 LEASE_MARGIN = timedelta(milliseconds=100)
+# A suspect that must not be worked on beside those in hand is looked at again so much later.
+SUSPECT_PAUSE = timedelta(milliseconds=250)
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,9 @@ class Deliverer:
         # More plans at once would not be sooner on one core, but would hold the connections that high needs.
         self._lower_plans = asyncio.Semaphore(LOWER_PLANS)
         self._turns = Turns(db)
+        # Chunks in hand whose worker ended once, and whether one is in hand that has its last chance.
+        self._suspects = 0
+        self._last_chance = False
 
     async def handle(self, lane: str, chunk_id: UUID) -> None:
         """Work on the hinted chunk, or on the one whose application's turn it is; returns when the slot is free again.
@@ -65,11 +70,12 @@ class Deliverer:
             await self._ring_again(chunk_id, lease)
             return
         failpoints.hit("after_claim")
-        if lane != "high" and not self._sender.stops.lane("high"):
-            await self._note_inversion(lane)
         task = asyncio.create_task(self._work(lease), name=f"chunk-{lease.chunk.id}")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        # After the start: whatever goes wrong here must not leave a leased chunk that nobody works on.
+        if lane != "high" and not self._sender.stops.lane("high"):
+            await self._note_inversion(lane)
         await asyncio.wait({task}, timeout=PATIENCE[lane])
         if not task.done():
             await lease.only_vendors.wait()
@@ -95,9 +101,42 @@ class Deliverer:
         return found
 
     async def _claim(self, chunk_id: UUID) -> Lease | Offered | None:
-        stopped = self._sender.stops.applications
+        """Claim a chunk; one that may end this process only in company that does not suffer by it.
+
+        A notification that would be set aside if its worker ended once more is worked on while no other suspect is
+        in hand: otherwise the guilty one would take its innocent neighbours with it.
+        """
+        lease = await self._take(chunk_id, suspects=False)
+        if lease is not None or self._last_chance:
+            return lease
+        alone = not self._suspects
+        self._last_chance = alone
+        self._suspects += 1
+        try:
+            lease = await self._take(chunk_id, suspects=True, last_chances=alone)
+        finally:
+            if not (isinstance(lease, Lease) and lease.chunk.crashes >= CRASHES_TO_HALVE):
+                self._last_chance = self._last_chance and not alone
+            if not isinstance(lease, Lease) or not lease.chunk.crashes:
+                self._suspects -= 1
+        return lease
+
+    def _forget(self, lease: Lease) -> None:
+        """The chunk is no longer in hand."""
+        if lease.chunk.crashes:
+            self._suspects -= 1
+        if lease.chunk.crashes >= CRASHES_TO_HALVE:
+            self._last_chance = False
+
+    async def _take(self, chunk_id: UUID, *, suspects: bool, last_chances: bool = True) -> Lease | Offered | None:
         return await claim(
-            self._db, chunk_id, owner=self.owner, seconds=self._lease_seconds, stopped_applications=stopped
+            self._db,
+            chunk_id,
+            owner=self.owner,
+            seconds=self._lease_seconds,
+            stopped_applications=self._sender.stops.applications,
+            suspects=suspects,
+            last_chances=last_chances,
         )
 
     async def _ring_again(self, chunk_id: UUID, offered: Offered | None) -> None:
@@ -105,11 +144,16 @@ class Deliverer:
         if offered is not None:
             await self._sender.bell.ring_many([Hint(offered.lane, half) for half in offered.chunks])
             return
-        held = select(Chunk.lane, Chunk.lease_until).where(Chunk.id == chunk_id, Chunk.status == "leased")
+        columns = select(Chunk.lane, Chunk.status, Chunk.lease_until, Chunk.crashes).where(Chunk.id == chunk_id)
         async with self._db.read() as conn:
-            row = (await conn.execute(held)).first()
-        if row is not None and row.lease_until is not None:
-            await self._sender.bell.ring(row.lane, chunk_id, at=row.lease_until + LEASE_MARGIN)
+            row = (await conn.execute(columns)).first()
+        if row is None or row.status == "done":
+            return
+        soon = datetime.now(UTC) + SUSPECT_PAUSE
+        if row.status == "leased":
+            await self._sender.bell.ring(row.lane, chunk_id, at=max(soon, row.lease_until + LEASE_MARGIN))
+        elif row.crashes:
+            await self._sender.bell.ring(row.lane, chunk_id, at=soon)
 
     def begin_drain(self) -> None:
         """Start no further sends: chunks in hand settle what was sent and hand the rest back."""
@@ -150,6 +194,7 @@ class Deliverer:
             # The lease runs out and counts as a crash: a chunk that fails again and again is narrowed down.
             log.exception("chunk %s failed", lease.chunk.id)
         finally:
+            self._forget(lease)
             lease.only_vendors.set()
 
     async def _hand_back(self, lease: Lease) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Collection, Coroutine, Sequence
 from datetime import datetime
@@ -28,6 +29,8 @@ from portal.runtime import failpoints
 
 FLUSHES_AT_ONCE = 2
 LOOK_UP_TRIES = 5
+# After a flush that waited so long (seconds) for a database that did not come, nobody waits for the next one.
+PATIENCE = 2.0
 # A plan made once for thousands of unknown keys compares each row of the table with each key; one made for these keys
 # uses the index.
 CONTEST_SETTINGS = (
@@ -156,10 +159,13 @@ class Acceptor:
             self._flushes -= 1
 
     async def _flush(self, requests: list[Request]) -> None:
+        started = time.monotonic()
         try:
             chunks = await self._store(requests)
         except Exception as error:
             await self._mend(requests, error)
+            if isinstance(error, Unavailable) and time.monotonic() - started > PATIENCE:
+                self._shed(error)
             return
         self.accepted += sum(chunk["accepted"] for chunk in chunks)
         for request in requests:
@@ -168,6 +174,12 @@ class Acceptor:
         failpoints.hit("before_ring")
         # Nobody waits for the bell: a lost ring is found by the sweeper.
         self._spawn(self._bell.ring_many([Hint(row["lane"], row["id"], row.get("not_before")) for row in chunks]))
+
+    def _shed(self, error: Unavailable) -> None:
+        """Those that have waited for a flush that waited in vain need not wait for another."""
+        requests, self._queue, self._bytes = self._queue, [], 0
+        for request in requests:
+            request.done.set_exception(error)
 
     async def _store(self, requests: list[Request]) -> list[dict[str, Any]]:
         """Commit the requests; those that lose an idempotency key are answered here and not stored."""
