@@ -53,7 +53,8 @@ GIVEN_ID = re.compile(rb"\A[A-Za-z0-9_-]{8,64}\Z")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 # Too many to log one by one; metrics count them.
 QUIET = ("/api/v1/notifications", "/static/", "/health", "/ready", "/metrics")
-UPLOAD_PATHS = ("/api/v1/attachments", "/uploads")
+# Files, and templates, whose mails may be as large as a file.
+UPLOAD_PATHS = ("/api/v1/attachments", "/uploads", "/api/v1/templates", "/templates/")
 
 # Request ids name a request and protect nothing: a random process and a count cost a fifth of random bytes each.
 _PROCESS = secrets.token_hex(5)

@@ -127,6 +127,16 @@ async def test_the_preview_shows_what_is_not_saved_yet(sign_in: SignIn) -> None:
     assert "With example data:" in broken.text
 
 
+async def test_large_mails_in_two_languages_can_be_written(portal: PortalPeer, sign_in: SignIn) -> None:
+    browser = await sign_in("designer")
+    html = "<p>Hello {{ name }}</p>\n" + "<p>And so on, and on.</p>\n" * 6_000
+    assert 2 * len(html) > portal.settings.max_body_bytes
+    parts = {"subject": "Large", "text": "Large", "html": html}
+    await _create(browser, **{f"parts.email.{locale}.{name}": parts[name] for locale in ("en", "de") for name in parts})
+    stored = (await _draft(portal, "welcome"))["parts"]
+    assert stored["email"]["de"]["html"] == html  # type: ignore[index]
+
+
 async def test_an_old_version_becomes_the_draft_again(portal: PortalPeer, sign_in: SignIn) -> None:
     browser = await sign_in("designer")
     await _create(browser, action="publish")
