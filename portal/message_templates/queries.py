@@ -96,7 +96,8 @@ async def get_version(conn: AsyncConnection, key: str, n: int) -> AnyRow:
     """One version in full; raises `NotFound`."""
     joined = VERSION.join(TEMPLATE, VERSION.c.template_id == TEMPLATE.c.id)
     statement = select(VERSION).select_from(joined).where(TEMPLATE.c.key == key, VERSION.c.n == n)
-    row = (await conn.execute(statement)).first()
+    # A number that no database can hold is the number of no version.
+    row = (await conn.execute(statement)).first() if 0 < n < 2**31 else None
     if row is None:
         raise NotFound("version", f"{n} of the template {key}")
     return row
