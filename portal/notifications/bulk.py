@@ -40,6 +40,7 @@ from portal.web.problems import problem, problem_fields
 SLICE = 2_000
 # Bulk requests that one process works on at the same time.
 AT_ONCE = 2
+BODY_SECONDS = 300.0
 SPOOLED_BYTES = 8 * 1024 * 1024
 # Templates that one request may name in vain before it is no longer looked up whether they were published just now.
 LOOK_UPS = 20
@@ -145,14 +146,24 @@ class BulkDoor:
         spool = Spool()
         self._working += 1
         try:
-            counts = await Check(self._db, self._intake, key, self._max_items).run(
-                splitter, stream_body(receive), spool
-            )
+            counts = await self._check(key, splitter, receive, spool)
             counted = await self._count(key, counts, spool)
             return await self._accept(key, spool, counted)
         finally:
             self._working -= 1
             spool.close()
+
+    async def _check(
+        self, key: ApiKeyEntry, splitter: Splitter, receive: Receive, spool: Spool
+    ) -> Counter[tuple[str, str]]:
+        """Read the body to its end and check it; the good items of each template and category."""
+        try:
+            # Two who send a byte now and then must not close this door to everybody else.
+            async with asyncio.timeout(BODY_SECONDS):
+                check = Check(self._db, self._intake, key, self._max_items)
+                return await check.run(splitter, stream_body(receive), spool)
+        except TimeoutError:
+            raise InvalidInput({"body": f"expected to end within {BODY_SECONDS:g} seconds"}, code="too_slow") from None
 
     def _splitter(self, headers: Headers) -> Splitter:
         content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().decode("latin-1").lower()

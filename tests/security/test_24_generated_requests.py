@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from portal.settings import Settings
 from tests.portal_peer import Client, PortalPeer, open_portal
 
-pytestmark = pytest.mark.databases("sqlite")
 PASSED_ON = ("method", "url", "params", "headers", "json", "data", "files")
 
 

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from portal.ledger.models import BulkWindow, Chunk, Idempotency
+from portal.notifications import bulk
 from portal.notifications.schemas import BulkOut
 from portal.settings import Settings
 from tests.portal_peer import PHONE, Client, PortalPeer, one
@@ -176,6 +177,21 @@ async def test_a_client_that_goes_away_stores_nothing(portal: PortalPeer, shop: 
     assert await stored(portal) == 0
 
 
+@pytest.mark.databases("sqlite")
+async def test_a_client_that_never_ends_does_not_keep_its_place(
+    portal: PortalPeer, shop: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    monkeypatch.setattr(bulk, "BODY_SECONDS", 0.1)
+    headers = {b"authorization": f"Bearer {shop.token}".encode(), b"content-type": b"application/json"}
+    answer = await portal.framework.state.bulk.answer(headers, receive)
+    assert (answer.status, json.loads(answer.body)["code"]) == (400, "too_slow")
+    assert portal.framework.state.bulk._working == 0
+
+
 def _receive(messages: list[dict[str, Any]]) -> Any:
     waiting = iter(messages)
 
@@ -188,11 +204,11 @@ def _receive(messages: list[dict[str, Any]]) -> Any:
 async def test_a_process_works_on_few_bulk_requests_at_once(portal: PortalPeer, shop: Client) -> None:
     body = lines([one(category=None) for _ in range(2)])
     asked = [shop.raw("POST", BULK, body, content_type=NDJSON) for _ in range(2)]
-    bulk = portal.framework.state.bulk
-    bulk._working = 2
+    door = portal.framework.state.bulk
+    door._working = 2
     refused = await shop.raw("POST", BULK, body, content_type=NDJSON)
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (429, "bulk_busy", "2")
-    bulk._working = 0
+    door._working = 0
     assert {answer.status_code for answer in await asyncio.gather(*asked)} == {202}
 
 
