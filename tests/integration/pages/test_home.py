@@ -6,6 +6,7 @@ import pytest
 
 from tests.integration.pages.conftest import SignIn, World
 from tests.portal_peer import PortalPeer
+from tests.services import KINDS
 
 pytestmark = pytest.mark.databases("sqlite")
 FRAGMENT = {"hx_request": "true", "hx_request_type": "partial"}
@@ -17,6 +18,7 @@ async def test_a_new_portal_says_what_to_do_first(portal: PortalPeer, sign_in: S
     assert "All is well" in page.text or "degraded" in page.text
 
 
+@pytest.mark.databases(*KINDS)
 async def test_the_balance_adds_up_and_refreshes_alone(sign_in: SignIn, world: World) -> None:
     browser = await sign_in("viewer")
     part = await browser.get("/", **FRAGMENT)
@@ -25,6 +27,7 @@ async def test_the_balance_adds_up_and_refreshes_alone(sign_in: SignIn, world: W
     assert "Stop something" not in (await browser.get("/")).text
 
 
+@pytest.mark.databases(*KINDS)
 async def test_a_lane_is_stopped_with_a_reason_and_released(portal: PortalPeer, sign_in: SignIn) -> None:
     browser = await sign_in("operator")
     token = await browser.token("/")

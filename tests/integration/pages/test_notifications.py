@@ -6,12 +6,14 @@ import pytest
 
 from tests.integration.pages.conftest import SignIn, World
 from tests.portal_peer import PortalPeer
+from tests.services import KINDS
 
 pytestmark = pytest.mark.databases("sqlite")
 FRAGMENT = {"hx_request": "true", "hx_request_type": "partial"}
 TO_ADA = {"template": "order", "to": "address", "channel": "email", "address": "ada@example.com", "data.name": "Ada"}
 
 
+@pytest.mark.databases(*KINDS)
 async def test_the_list_keeps_its_filters_in_the_address(sign_in: SignIn, world: World) -> None:
     browser = await sign_in("viewer")
     everything = await browser.get("/notifications")
@@ -40,6 +42,7 @@ async def test_the_timeline_tells_what_happened(sign_in: SignIn, world: World) -
     assert 'hx-trigger="every 10s"' in waiting.text
 
 
+@pytest.mark.databases(*KINDS)
 async def test_one_is_sent_by_hand_and_arrives(portal: PortalPeer, sign_in: SignIn, world: World) -> None:
     browser = await sign_in("designer")
     token = await browser.token("/send?template=order")
@@ -120,6 +123,7 @@ async def test_the_preview_stands_examples_in_for_what_is_missing(sign_in: SignI
     assert mail.headers["content-security-policy"].startswith("sandbox;")
 
 
+@pytest.mark.databases(*KINDS)
 async def test_what_waits_is_cancelled_and_what_ended_is_replayed_once(
     portal: PortalPeer, sign_in: SignIn, world: World
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.integration.pages.conftest import SignIn, World
 from tests.portal_peer import PortalPeer
+from tests.services import KINDS
 
 pytestmark = pytest.mark.databases("sqlite")
 SMTP = {
@@ -65,6 +66,7 @@ async def test_the_test_button_says_what_was_found(sign_in: SignIn, portal: Port
     assert part.text.strip().startswith('<div id="check"')
 
 
+@pytest.mark.databases(*KINDS)
 async def test_the_order_of_a_route_is_changed_step_by_step(portal: PortalPeer, sign_in: SignIn, world: World) -> None:
     browser = await sign_in("operator")
     token = await browser.token("/account")
@@ -83,6 +85,18 @@ async def test_the_order_of_a_route_is_changed_step_by_step(portal: PortalPeer, 
     assert portal.parts.accounts.route("email") == [accounts["smtp-main"]]
     await browser.post(f"/providers/routes/{last}/remove", token=token)
     assert "not on the route" in (await browser.get("/providers")).text
+
+
+async def test_an_application_gets_an_order_of_its_own(portal: PortalPeer, sign_in: SignIn, world: World) -> None:
+    browser = await sign_in("operator")
+    shop = (await portal.key("shop")).actor.application_id
+    given = {"channel": "email", "account_id": world.account, "application_id": str(shop)}
+    await browser.post("/providers/routes", given, token=await browser.token("/account"))
+    assert [str(each) for each in portal.parts.accounts.route("email", shop)] == [world.account]
+    assert portal.parts.accounts.route("email") == [portal.parts.accounts.sandbox("email")]
+    assert "Only for shop" in (await browser.get("/providers")).text
+    wrong = {"channel": "email", "account_id": "nonsense"}
+    assert (await browser.post("/providers/routes", wrong, token=await browser.token("/account"))).status_code == 400
 
 
 async def test_an_account_is_disabled_and_removed(portal: PortalPeer, sign_in: SignIn, world: World) -> None:

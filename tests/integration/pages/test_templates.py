@@ -6,6 +6,7 @@ import pytest
 
 from tests.integration.pages.conftest import SignIn, World
 from tests.portal_peer import PortalPeer
+from tests.services import KINDS
 from tests.web_peer import Browser
 
 pytestmark = pytest.mark.databases("sqlite")
@@ -34,6 +35,7 @@ async def _create(browser: Browser, **more: str) -> None:
     assert answer.status_code == 303, answer.text
 
 
+@pytest.mark.databases(*KINDS)
 async def test_a_template_is_written_and_published(portal: PortalPeer, sign_in: SignIn) -> None:
     browser = await sign_in("designer")
     await _create(browser, action="publish")
@@ -162,6 +164,7 @@ async def test_an_archived_template_can_be_restored(portal: PortalPeer, sign_in:
     assert (await browser.get("/send?template=order")).status_code == 200
 
 
+@pytest.mark.databases(*KINDS)
 async def test_filters_narrow_the_list(sign_in: SignIn, world: World) -> None:
     browser = await sign_in("viewer")
     assert '/templates/order"' in (await browser.get("/templates?search=ORD")).text
