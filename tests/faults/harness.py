@@ -275,8 +275,11 @@ class Site:
 
     async def working(self, name: str) -> float:
         """Wait until a worker that was started takes work; the seconds it took."""
-        word, log = f":{self.pid(name)} is ready", self.folder / f"{name}.log"
-        return await until(lambda: word in log.read_text(), f"{name} does not work")
+        return await until(lambda: self.works(name), f"{name} does not work")
+
+    def works(self, name: str) -> bool:
+        """Whether a worker takes work."""
+        return f":{self.pid(name)} is ready" in (self.folder / f"{name}.log").read_text()
 
     async def restart(self, name: str) -> None:
         """Start a worker again and wait until it takes work."""
@@ -298,8 +301,14 @@ class Site:
 
     def children(self, name: str) -> list[int]:
         """The processes below a web process: those that serve."""
-        found = psutil.Process(self.pid(name)).children(recursive=True)
-        return [child.pid for child in found if "resource_tracker" not in " ".join(child.cmdline())]
+        found = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.pid(name)).children(recursive=True):
+                # One that has just ended has no command line any more.
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if "resource_tracker" not in " ".join(child.cmdline()):
+                        found.append(child.pid)
+        return found
 
     def alive(self) -> list[str]:
         """Names of the processes that run."""
@@ -665,6 +674,7 @@ class Report:
         self.seed = int(os.environ.get("PORTAL_FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
         self.kills = int(os.environ.get("PORTAL_FAULT_KILLS", "0"))
         self.entries: list[dict[str, Any]] = []
+        self.started = datetime.now(UTC)
 
     def many(self, short: int, share: float) -> int:
         """How many kills a test makes: `short`, or its share of the long form's."""
@@ -679,14 +689,14 @@ class Report:
         entry: dict[str, Any] = {"fault": fault, "database": database}
         entry |= (verdict.figures() if verdict else {}) | figures | {"load_average": round(os.getloadavg()[0], 1)}
         self.entries.append(entry)
+        self.write()
         print("FAULT", json.dumps({"seed": self.seed, **entry}))
 
     def write(self) -> None:
-        """The long form's file: everything, with commit, command, seed and date."""
+        """The long form's file, anew with each test: everything, with commit, command, seed and date."""
         if not self.kills or not self.entries:
             return
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-        now = datetime.now(UTC)
         total = {
             "kills": sum(entry.get("kills", 0) for entry in self.entries),
             "accepted": sum(entry.get("accepted", 0) for entry in self.entries),
@@ -695,13 +705,13 @@ class Report:
             "recovery_p99_s_max": max((entry.get("recovery_p99_s") or 0 for entry in self.entries), default=0),
         }
         content = {
-            "date": now.isoformat(timespec="seconds"),
+            "date": self.started.isoformat(timespec="seconds"),
             "commit": commit.stdout.strip(),
             "command": f"make faults KILLS={self.kills} (PORTAL_FAULT_SEED={self.seed})",
             "seed": self.seed,
             "total": total,
             "faults": self.entries,
         }
-        path = Path(__file__).with_name("results") / f"{now:%Y-%m-%d-%H%M}.json"
+        path = Path(__file__).with_name("results") / f"{self.started:%Y-%m-%d-%H%M}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(content, indent=1) + "\n")

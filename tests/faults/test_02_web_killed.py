@@ -44,7 +44,7 @@ async def test_a_server_that_dies_at_a_named_point_keeps_every_promise(
 async def test_servers_killed_at_random_instants_keep_every_promise(
     empty_database_url: str, database_kind: str, valkey: Valkey, tmp_path: Path, report: Report
 ) -> None:
-    kills = report.many(SHORT[database_kind], 0.08)
+    kills = report.many(SHORT[database_kind], 0.04)
     random = report.random(2, database_kind)
     async with site(tmp_path / "site", empty_database_url, valkey.url, web=2, workers=1) as running:
         clients = Clients(running, count=6, gap=0.1)

@@ -13,12 +13,13 @@ from tests.faults.servers import Valkey
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(3600)]
 
 SHORT = {"postgresql": 4, "mariadb": 2, "sqlite": 2}
+SHARE = {"postgresql": 0.14, "mariadb": 0.12, "sqlite": 0.08}
 
 
 async def test_a_group_of_workers_killed_together_loses_nothing(
     empty_database_url: str, database_kind: str, valkey: Valkey, tmp_path: Path, report: Report
 ) -> None:
-    rounds = report.many(SHORT[database_kind], 0.1) // 2
+    rounds = report.many(SHORT[database_kind], SHARE[database_kind]) // 2
     random = report.random(3, database_kind)
     async with site(tmp_path / "site", empty_database_url, valkey.url, workers=2) as running:
         running.vendor.script(delay=0.1)

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(3600)]
 async def test_redis_killed_under_load_costs_nothing_but_a_moment(
     empty_database_url: str, database_kind: str, valkey: Valkey, tmp_path: Path, report: Report
 ) -> None:
-    kills = report.many(2, 0.05)
+    kills = report.many(2, 0.02)
     random = report.random(5)
     async with site(tmp_path / "site", empty_database_url, valkey.url) as running:
         clients = Clients(running)

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(3600)]
 async def test_without_redis_everything_goes_on(
     empty_database_url: str, database_kind: str, valkey: Valkey, tmp_path: Path, report: Report
 ) -> None:
-    kills = report.many(1, 0.03)
+    kills = report.many(1, 0.01)
     async with site(tmp_path / "site", empty_database_url, valkey.url) as running:
         running.vendor.script(delay=0.05)
         clients = Clients(running)

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(3600)]
 async def test_a_database_that_ends_and_returns_loses_nothing_it_acknowledged(
     kind: str, valkey: Valkey, tmp_path: Path, report: Report
 ) -> None:
-    rounds = report.many(2 if kind == "postgresql" else 1, 0.02)
+    rounds = report.many(2 if kind == "postgresql" else 1, 0.01)
     server = await asyncio.to_thread(
         have, lambda: (Postgres if kind == "postgresql" else Mariadb)(temporary_folder("db"))
     )
