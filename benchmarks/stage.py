@@ -20,6 +20,7 @@ from typing import Any
 
 import asyncpg
 import psutil
+from redis.asyncio import Redis
 
 ROOT = Path(__file__).resolve().parents[1]
 POSTGRES = os.environ.get("PORTAL_BENCH_POSTGRES", "postgresql://postgres@127.0.0.1:5432/")
@@ -42,7 +43,9 @@ def facts() -> dict[str, Any]:
 
 
 async def fresh_database() -> str:
-    """An empty database with fsync on; its address."""
+    """An empty database with fsync on, and an empty Redis database beside it; its address."""
+    async with Redis.from_url(REDIS) as redis:
+        await redis.flushdb()
     conn = await asyncpg.connect(POSTGRES + "postgres")
     try:
         await conn.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")

@@ -13,6 +13,7 @@ import asyncpg
 from benchmarks.stage import LUA, environment, process, wrk
 
 PORT = 18404
+DRAIN_SECONDS = 60
 WORKERS = {
     "celery": [
         "-m",
@@ -62,10 +63,11 @@ async def measure(peer: str, database: str, folder: Path, *, connections: int, s
     with process([sys.executable, *WORKERS[peer]], env):
         started = time.perf_counter()
         while await conn.fetchval("SELECT count(*) FROM peer_notification WHERE status <> 'sent'"):
-            if time.perf_counter() - started > 300:
+            if time.perf_counter() - started > DRAIN_SECONDS:
                 break
             time.sleep(0.5)
         left = await conn.fetchval("SELECT count(*) FROM peer_notification WHERE status <> 'sent'")
+        figures["left_after_60_s"] = left
         figures["drain_rate"] = (total - left) / (time.perf_counter() - started)
     await conn.close()
     return figures
