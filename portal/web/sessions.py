@@ -65,8 +65,11 @@ async def start_session(
     return identifier
 
 
-async def find_session(db: Database, identifier: str) -> Signed | None:
-    """The session with this identifier if it is alive and its user is not disabled; one query, on every page."""
+async def find_session(db: Database, identifier: str, *, active: bool = True) -> Signed | None:
+    """The session with this identifier if it is alive and its user is not disabled; one query, on every page.
+
+    A request that no person made (`active=False`: a page that refreshes itself) does not count against idleness.
+    """
     id_hash = hash_of(identifier)
     stale = (Session.last_seen_at < db_now(-SEEN_EVERY_SECONDS)).label("stale")
     wanted = (
@@ -81,7 +84,7 @@ async def find_session(db: Database, identifier: str) -> Signed | None:
     if not rows:
         return None
     first = rows[0]
-    if first.stale:
+    if first.stale and active:
         async with db.write() as conn:
             await conn.execute(update(Session).where(Session.id_hash == id_hash).values(last_seen_at=db_now()))
     permissions = permissions_of(row.role for row in rows if row.role is not None)

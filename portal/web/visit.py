@@ -23,6 +23,8 @@ from portal.settings import Settings
 from portal.web.sessions import ABSOLUTE, Signed, find_session
 
 SCOPE_KEY = "portal.visit"
+# Pages that refresh themselves say so: they must not keep a session alive that nobody uses.
+REFRESH = b"x-refresh"
 THEMES = ("auto", "light", "dark")
 
 log = logging.getLogger(__name__)
@@ -161,7 +163,7 @@ class VisitMiddleware:
         if not identifier:
             return
         db: Database = self._state.db
-        visit.session = await find_session(db, identifier)
+        visit.session = await find_session(db, identifier, active=REFRESH not in headers)
         if visit.session is None:
             visit.forget(visit.cookies.session)
         else:

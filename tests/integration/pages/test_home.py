@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import UTC, datetime, timedelta
 
+import pytest
+from sqlalchemy import select, update
+
+from portal.web.models import Session
 from tests.integration.pages.conftest import SignIn, World
 from tests.portal_peer import PortalPeer
 from tests.services import KINDS
@@ -54,3 +58,19 @@ async def test_only_what_is_offered_can_be_stopped(portal: PortalPeer, sign_in: 
     )
     assert answer.status_code == 422
     assert portal.parts.stops.entries == []
+
+
+async def test_a_page_that_refreshes_itself_does_not_keep_a_session_alive(portal: PortalPeer, sign_in: SignIn) -> None:
+    browser = await sign_in("viewer")
+    earlier = datetime.now(UTC) - timedelta(hours=3)
+
+    async def last_seen() -> datetime:
+        async with portal.db.read() as conn:
+            return (await conn.execute(select(Session.last_seen_at))).scalar_one()
+
+    async with portal.db.write() as conn:
+        await conn.execute(update(Session).values(last_seen_at=earlier))
+    assert (await browser.get("/", **FRAGMENT, x_refresh="1")).status_code == 200
+    assert await last_seen() < earlier + timedelta(minutes=1)
+    await browser.get("/", **FRAGMENT)
+    assert await last_seen() > earlier + timedelta(hours=2)
