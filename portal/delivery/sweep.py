@@ -7,6 +7,7 @@ write.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -50,6 +51,20 @@ class Sweeper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until `stop` is set; no failure ends it."""
+        await asyncio.gather(self._watch_leases(stop), self._sweep(stop))
+
+    async def _watch_leases(self, stop: asyncio.Event) -> None:
+        """Every second, elected or not: neither the end of who was elected nor a long beat holds up a take-over."""
+        while not stop.is_set():
+            try:
+                await self.leases()
+            except Exception as error:
+                log.warning("expired leases could not be read: %s", type(error).__name__)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAST_SECONDS):
+                    await stop.wait()
+
+    async def _sweep(self, stop: asyncio.Event) -> None:
         beats = 0
         while not stop.is_set():
             try:
@@ -67,10 +82,15 @@ class Sweeper:
             except TimeoutError:
                 continue
 
-    async def fast(self) -> None:
-        """Every second: leases that ran out, and members that have waited packed for longer than a second."""
+    async def leases(self) -> None:
+        """Ring the chunks whose lease ran out."""
         # By their own due time: whoever waits for a dead worker's chunk has waited longer than the backlog.
-        await self._bell.ring_many(await self._db.transact(expired_leases))
+        async with self._db.read() as conn:
+            hints = await expired_leases(conn)
+        await self._bell.ring_many(hints)
+
+    async def fast(self) -> None:
+        """Every second: members that have waited packed for longer than a second."""
         for chunk_id in await self._waiting_packed():
             await self._db.transact(unpack, chunk_id)
 
