@@ -415,7 +415,7 @@ class Clients:
     """Callers that send one after the other until told to stop, and write each 202 into a ledger."""
 
     def __init__(
-        self, site: Site, *, count: int = 4, gap: float = 0.15, keys: bool = True, label: str = "c", **ask: Any
+        self, site: Site, *, count: int = 4, gap: float = 0.3, keys: bool = True, label: str = "c", **ask: Any
     ) -> None:
         """`gap`: seconds between a client's requests. `keys`: whether they carry an Idempotency-Key."""
         self.site, self.count, self.gap, self.keys, self.label = site, count, gap, keys, label

@@ -43,7 +43,7 @@ async def test_workers_killed_at_random_instants_lose_nothing(
     random = report.random(1, database_kind)
     names = ["worker-1", "worker-2", "worker-3"]
     async with site(tmp_path / "site", empty_database_url, valkey.url, workers=len(names)) as running:
-        running.vendor.script(delay=0.1)
+        running.vendor.script(delay=0.3)
         clients = Clients(running)
         clients.start()
         for _ in range(kills):

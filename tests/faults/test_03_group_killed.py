@@ -22,7 +22,7 @@ async def test_a_group_of_workers_killed_together_loses_nothing(
     rounds = report.many(SHORT[database_kind], SHARE[database_kind]) // 2
     random = report.random(3, database_kind)
     async with site(tmp_path / "site", empty_database_url, valkey.url, workers=2) as running:
-        running.vendor.script(delay=0.1)
+        running.vendor.script(delay=0.3)
         clients = Clients(running)
         clients.start()
         for _ in range(rounds):
