@@ -24,6 +24,7 @@ from portal.runtime.watchdog import Watchdog
 from portal.settings import Settings
 
 TURNS_SECONDS = 0.5
+END_SECONDS = 2.0
 SEAL_SECONDS = 1.0
 TIDY_SECONDS = 3600.0
 
@@ -83,7 +84,9 @@ async def work(parts: Parts, stop: asyncio.Event) -> None:
     finally:
         stop.set()
         await deliverer.drain(settings.drain_seconds)
-        for task in background:
+        # They end between two steps: cancelled in the middle of one, a connection could be lost.
+        _, late = await asyncio.wait(background, timeout=END_SECONDS)
+        for task in late:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -25,6 +25,8 @@ CRASHES_TO_HALVE = 2
 CRASHES_TO_QUARANTINE = 3
 # The crashes of a chunk once it is claimed: a lease that ran out is one more.
 _CRASHES = Chunk.crashes + case((Chunk.status == "leased", 1), else_=0)
+
+END_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -89,18 +91,26 @@ class Lease:
     @asynccontextmanager
     async def renewing(self) -> AsyncIterator[None]:
         """Renew in the background every quarter of the lease while the block runs."""
-        task = asyncio.create_task(self._renew(), name="lease")
+        ended = asyncio.Event()
+        task = asyncio.create_task(self._renew(ended), name="lease")
         try:
             yield
         finally:
-            task.cancel()
+            # Asked to end rather than cancelled: in the middle of a renewal its connection could be lost.
+            ended.set()
+            _, late = await asyncio.wait({task}, timeout=END_SECONDS)
+            for renewal in late:
+                renewal.cancel()
 
     def _mine(self) -> tuple[Any, ...]:
         return (Chunk.id == self.chunk.id, Chunk.fence == self.chunk.fence, Chunk.status == "leased")
 
-    async def _renew(self) -> None:
+    async def _renew(self, ended: asyncio.Event) -> None:
         while not self.lost.is_set():
-            await asyncio.sleep(self.seconds / 4)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.seconds / 4):
+                    await ended.wait()
+                return
             try:
                 async with self.db.write() as conn:
                     await self.guard(conn)
