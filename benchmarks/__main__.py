@@ -1,6 +1,7 @@
 """`make bench`: every figure of the README, with the machine's facts, into `benchmarks/results/<date>.json`.
 
-Take --only accept,bulk,drain,high,start,peers for a part, --quick for a short run that only shows that all of it works.
+Take --only accept,bulk,drain,high,start,peers for a part; --seconds, --rounds, --connections and --backlog for a shorter run,
+--quick for one that only shows that all of it works. What was asked for is written with the figures.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ def main() -> None:
     """Measure and write."""
     arguments = _arguments()
     only = arguments.only.split(",") if arguments.only else PARTS
-    results: dict[str, Any] = {"facts": facts(), "quick": arguments.quick, "command": "make bench"}
+    results: dict[str, Any] = {"facts": facts(), "arguments": vars(arguments)}
     with tempfile.TemporaryDirectory() as name:
         for part in PARTS:
             if part in only:
-                results[part] = asyncio.run(_PARTS[part](Path(name), arguments.quick))
+                results[part] = asyncio.run(_PARTS[part](Path(name), arguments))
                 print(f"\n{part}\n{_table(results[part])}", flush=True)
     file = ROOT / "benchmarks" / "results" / f"{datetime.now(UTC):%Y-%m-%d-%H%M}.json"
     file.parent.mkdir(exist_ok=True)
@@ -43,46 +44,46 @@ async def _ready(folder: Path) -> tuple[str, str]:
     return database, await prepare(environment(1, database, folder))
 
 
-async def _accept(folder: Path, quick: bool) -> list[dict[str, Any]]:
+async def _accept(folder: Path, asked: argparse.Namespace) -> list[dict[str, Any]]:
     database, key = await _ready(folder)
-    seconds, rounds = (2, 1) if quick else (8, 3)
-    steps = (64,) if quick else (16, 32, 64, 128)
     return [
-        await asyncio.to_thread(accept.measure, database, key, folder, connections=n, seconds=seconds, rounds=rounds)
-        for n in steps
+        await asyncio.to_thread(
+            accept.measure, database, key, folder, connections=n, seconds=asked.seconds, rounds=asked.rounds
+        )
+        for n in map(int, asked.connections.split(","))
     ]
 
 
-async def _bulk(folder: Path, quick: bool) -> dict[str, Any]:
+async def _bulk(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     database, key = await _ready(folder)
-    return await asyncio.to_thread(bulk.measure, database, key, folder, rounds=1 if quick else 5)
+    return await asyncio.to_thread(bulk.measure, database, key, folder, rounds=asked.rounds)
 
 
-async def _drain(folder: Path, quick: bool) -> dict[str, Any]:
+async def _drain(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     database, _ = await _ready(folder)
-    return await deliver.drain(database, folder, size=20_000 if quick else 1_000_000, workers=2)
+    return await deliver.drain(database, folder, size=asked.backlog, workers=2)
 
 
-async def _high(folder: Path, quick: bool) -> list[dict[str, Any]]:
+async def _high(folder: Path, asked: argparse.Namespace) -> list[dict[str, Any]]:
     figures = []
-    for waiting in (0, 20_000 if quick else 1_000_000):
+    for waiting in (0, asked.backlog):
         database, key = await _ready(folder)
-        figures.append(await deliver.high(database, key, folder, waiting=waiting, seconds=3 if quick else 30))
+        figures.append(await deliver.high(database, key, folder, waiting=waiting, seconds=asked.seconds * 3))
     return figures
 
 
-async def _start(_: Path, quick: bool) -> dict[str, Any]:
-    return await asyncio.to_thread(start.measure, rounds=1 if quick else 5)
+async def _start(_: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    return await asyncio.to_thread(start.measure, rounds=asked.rounds)
 
 
-async def _peers(folder: Path, quick: bool) -> dict[str, Any]:
+async def _peers(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     figures = {}
     for peer in peers.WORKERS:
         if not peers.available(peer):
             figures[peer] = {"skipped": "install requirements/bench.txt"}
             continue
         database, _ = await _ready(folder)
-        figures[peer] = await peers.measure(peer, database, folder, connections=64, seconds=2 if quick else 8)
+        figures[peer] = await peers.measure(peer, database, folder, connections=64, seconds=asked.seconds)
     return figures
 
 
@@ -92,8 +93,15 @@ _PARTS = {"start": _start, "accept": _accept, "bulk": _bulk, "high": _high, "dra
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default="", help=", ".join(PARTS))
+    parser.add_argument("--seconds", type=int, default=8, help="of each run")
+    parser.add_argument("--rounds", type=int, default=3, help="of which the median is taken")
+    parser.add_argument("--connections", default="16,32,64,128", help="of single sends")
+    parser.add_argument("--backlog", type=int, default=1_000_000, help="notifications")
     parser.add_argument("--quick", action="store_true")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.seconds, arguments.rounds, arguments.connections, arguments.backlog = 2, 1, "64", 20_000
+    return arguments
 
 
 def _table(figures: Any, indent: str = "  ") -> str:

@@ -30,6 +30,7 @@ from portal.notifications.validate import Validator
 from portal.ops.overview import banners
 from portal.parts import Parts, open_parts
 from portal.runtime import logs
+from portal.runtime.memory import settle_heap
 from portal.settings import Settings, load
 from portal.web import wiring
 from portal.web.documented import document_errors
@@ -45,12 +46,13 @@ def create() -> ASGIApp:
     """The application as a server's factory makes it, with the settings of the environment."""
     settings = load()
     logs.configure(settings.log_level, as_json=settings.log_json)
-    return create_app(settings)
+    return create_app(settings, on_started=settle_heap)
 
 
-def create_app(settings: Settings) -> ASGIApp:
-    """The application with everything around it."""
+def create_app(settings: Settings, *, on_started: Callable[[], None] | None = None) -> ASGIApp:
+    """The application with everything around it; `on_started` is called when its caches are full."""
     framework = create_framework(settings)
+    framework.state.on_started = on_started
     # The fast door is plain ASGI; the framework's own types for it are stricter than the protocol.
     inner: Any = wiring.around_framework(framework)
     fast: Any = FastDoor(inner, lambda: framework.state.intake)
@@ -149,6 +151,8 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
         given |= {"intake": intake, "bulk": bulk}
         app.state.update(given)
         app.state.banners = lambda: banners(parts)
+        if (on_started := app.state.get("on_started")) is not None:
+            on_started()
         try:
             yield
         finally:

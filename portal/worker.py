@@ -20,6 +20,7 @@ from portal.identity.jobs import tidy
 from portal.parts import Parts, open_parts
 from portal.plugin_loader import blame
 from portal.queues import run_lanes
+from portal.runtime.memory import settle_heap
 from portal.runtime.watchdog import Watchdog
 from portal.settings import Settings
 
@@ -44,6 +45,7 @@ async def run(settings: Settings) -> None:
             culprit=partial(blame, settings.data_path),
             plugin_of=parts.registry.plugin_at,
         ).start()
+        settle_heap()
         try:
             await work(parts, stop)
         finally:

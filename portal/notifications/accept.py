@@ -27,7 +27,10 @@ from portal.ledger.packing import join_members
 from portal.queues import Bell, Hint
 from portal.runtime import failpoints
 
+# A second flush begins only beside one that has taken so long (seconds): requests that wait make the next flush larger, and
+# a round trip costs more than a row; but one that waits for a lock must not hold up everybody.
 FLUSHES_AT_ONCE = 2
+LONG_FLUSH = 0.02
 LOOK_UP_TRIES = 5
 # After a flush that waited so long (seconds) for a database that did not come, nobody waits for the next one.
 PATIENCE = 2.0
@@ -107,6 +110,8 @@ class Acceptor:
         self._queue: list[Request] = []
         self._bytes = 0
         self._flushes = 0
+        # When the latest flush began, in monotonic seconds.
+        self._began = 0.0
         self._flushes_at_once = 1 if db.dialect == "sqlite" else FLUSHES_AT_ONCE
         self._tasks: set[asyncio.Task[Any]] = set()
         self.accepted = 0
@@ -124,7 +129,7 @@ class Acceptor:
         request.done = asyncio.get_running_loop().create_future()
         self._queue.append(request)
         self._bytes += size
-        if self._flushes < self._flushes_at_once:
+        if self._flushes == 0 or (self._flushes < self._flushes_at_once and self._is_long()):
             self._start_flush()
         return request.done
 
@@ -140,6 +145,9 @@ class Acceptor:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _is_long(self) -> bool:
+        return time.monotonic() - self._began > LONG_FLUSH
+
     def _start_flush(self) -> None:
         self._flushes += 1
         self._spawn(self._run())
@@ -154,6 +162,7 @@ class Acceptor:
         try:
             while self._queue:
                 requests, self._queue, self._bytes = self._queue, [], 0
+                self._began = time.monotonic()
                 await self._flush(requests)
         finally:
             self._flushes -= 1
