@@ -59,6 +59,10 @@ async def measure(peer: str, database: str, folder: Path, *, connections: int, s
     with process(app, env, ready=f"http://127.0.0.1:{PORT}/health"):
         url = f"http://127.0.0.1:{PORT}/"
         figures: dict[str, Any] = wrk(url, LUA, connections=connections, seconds=seconds, args=["bench", "low"])
+    if figures["bad"]:
+        # Answers that are errors are no rate; what is wrong with the peer's set-up must be mended first.
+        await conn.close()
+        return {"failed": f"{figures['bad']:.0f} of {figures['n']:.0f} answers were errors"}
     total = await conn.fetchval("SELECT count(*) FROM peer_notification")
     with process([sys.executable, *WORKERS[peer]], env):
         started = time.perf_counter()
